@@ -1,0 +1,1 @@
+"""cfx: counterfactual explanations of chest X-ray classifiers."""

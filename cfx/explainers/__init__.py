@@ -1,0 +1,1 @@
+"""Explainers: one folder a method, all behind `cfx.explainers.base`."""

@@ -1,0 +1,1 @@
+"""Conditional-GAN counterfactuals: the default explainer and the published design (`singla2021`)."""
