@@ -1,0 +1,230 @@
+"""What every verb is wrapped in: paths as typed, and every mistake of the user in one line with exit code 2.
+
+    @verb("train")
+    def main(cfg: DictConfig) -> None: ...
+
+    if __name__ == "__main__":
+        main()
+
+Only the standard library, hydra and omegaconf are imported here and at the top of a verb, so that `--help`
+answers at once.
+"""
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from cfx.arguments import quote_arguments, split_own
+from cfx.confdir import conf_dir
+from cfx.errors import BadValue, UserError
+from cfx.messages import dotted_keys, explain_error
+
+Body = Callable[[DictConfig], Any]
+USER_ERROR = 2
+
+
+def compose(config_name: str, overrides: Sequence[str], directory: str | None = None) -> DictConfig:
+    """Return the configuration of another verb, such as a run's own with `train`, with paths as typed.
+
+    Args:
+        config_name: file in conf/ without its suffix.
+        overrides: arguments as they are typed on the command line.
+        directory: another configuration folder than the installed one.
+
+    Raises:
+        UserError: an override that does not fit, named with the nearest key or choice.
+    """
+    quoted = quote_arguments(overrides)
+    try:
+        with _fresh_hydra(directory):
+            return hydra.compose(config_name, overrides=quoted)
+    except Exception as error:
+        known = explain_error(error, overrides, lambda: _known_keys(config_name, overrides, directory), False)
+        if known is None:
+            raise
+        raise known from None
+
+
+@contextlib.contextmanager
+def _fresh_hydra(directory: str | None = None) -> Iterator[None]:
+    """Initialise Hydra on our own folder and give back what was initialised before, a verb's own included."""
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().hydra = None
+    try:
+        with hydra.initialize_config_dir(directory or conf_dir(), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = before
+
+
+def _groups(directory: str) -> list[str]:
+    root = Path(directory)
+    return sorted(str(folder.relative_to(root)) for folder in root.rglob("*") if folder.is_dir())
+
+
+def _known_keys(config_name: str, overrides: Sequence[str], directory: str | None) -> list[str]:
+    """Return all dotted keys of a configuration and its groups, as far as it can be composed."""
+    place = directory or conf_dir()
+    groups = _groups(place)
+    choices = [
+        o for o in quote_arguments(overrides) if o.partition("=")[0].lstrip("+") in groups and "," not in o
+    ]
+    for attempt in (choices, []):
+        with contextlib.suppress(Exception), _fresh_hydra(place):
+            return [*dotted_keys(hydra.compose(config_name, overrides=attempt)), *groups]
+    return groups
+
+
+def own_keys(config_name: str, directory: str | None = None) -> list[str]:
+    """Return the top-level keys of a verb's own configuration, with its groups."""
+    with _fresh_hydra(directory):
+        return [str(key) for key in hydra.compose(config_name)]
+
+
+def devices_per_job(trainer: Any) -> int:
+    """Return how many devices one job of this trainer configuration would use.
+
+    `auto`, -1 and lists mean what they mean to Lightning; counting GPUs is the only case that imports torch.
+    """
+    if not isinstance(trainer, DictConfig):
+        return 1
+    devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    accelerator = str(trainer.get("accelerator", "auto"))
+    if OmegaConf.is_list(devices):
+        count = len(devices)
+    elif str(devices) in ("auto", "-1", "None"):
+        count = 1
+        if accelerator not in ("cpu", "mps"):
+            import torch
+
+            count = max(1, torch.cuda.device_count())
+    elif isinstance(devices, str) and "," in devices:
+        count = len([part for part in devices.split(",") if part.strip()])
+    else:
+        count = int(devices)
+    return count * int(nodes or 1)
+
+
+def _refuse_parallel_multirun(cfg: DictConfig) -> None:
+    """Refuse a multirun whose jobs use several devices each: the launcher and DDP would start the same work twice."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return
+    count = devices_per_job(cfg.get("trainer"))
+    if count > 1:
+        remedy = "give trainer.devices=1, or start the jobs one by one without -m"
+        raise BadValue("trainer.devices", count, "a multirun can not use several devices a job", remedy)
+
+
+def _parse_flags(arguments: Sequence[str]) -> None:
+    """Let a mistyped flag end in one line instead of argparse's usage text."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> None:
+        raise BadValue(
+            "", " ".join(arguments), message, "--hydra-help lists the flags; arguments are key=value"
+        )
+
+    parser.error = refuse  # type: ignore[assignment,method-assign]
+    parser.parse_args(list(arguments))
+
+
+@contextlib.contextmanager
+def _arguments_seen(arguments: Sequence[str]) -> Iterator[None]:
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def run_verb(
+    body: Body,
+    config_name: str,
+    arguments: Sequence[str] | None = None,
+    *,
+    forward: bool = False,
+    directory: str | None = None,
+) -> int:
+    """Run one verb on the command line's arguments and return the exit code.
+
+    Args:
+        body: the verb; its configuration has every interpolation checked.
+        config_name: file in conf/ without its suffix.
+        arguments: instead of sys.argv[1:].
+        forward: collect the arguments that are not keys of this verb's YAML into `cfg.overrides` (a list, as
+            typed) for the run's own configuration, instead of refusing them.
+        directory: another configuration folder than the installed one.
+
+    Returns:
+        0 when all went well, 2 after a user's mistake (one line on stderr), 130 after an interruption. Defects
+        are raised.
+    """
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints and exits by itself
+    running = False
+
+    try:
+        others: list[str] = []
+        mine = typed
+        if forward:
+            mine, others = split_own(typed, own_keys(config_name, directory))
+
+        @functools.wraps(body)
+        def wrapped(cfg: DictConfig) -> Any:
+            nonlocal running
+            running = True
+            _refuse_parallel_multirun(cfg)
+            OmegaConf.to_container(cfg, resolve=True)
+            if forward:
+                with open_dict(cfg):
+                    cfg.overrides = others
+            # Lightning starts further DDP processes from sys.argv: they must see what was typed.
+            with _arguments_seen(typed):
+                return body(cfg)
+
+        quoted = quote_arguments(mine)
+        _parse_flags(quoted)
+        with _arguments_seen(quoted):
+            hydra.main(version_base="1.3", config_path=directory or conf_dir(), config_name=config_name)(
+                wrapped
+            )()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        known = explain_error(error, typed, lambda: _known_keys(config_name, typed, directory), running)
+        if known is None:
+            raise
+        print(f"error: {known}", file=sys.stderr)
+        return USER_ERROR
+    return 0
+
+
+def verb(config_name: str, *, forward: bool = False) -> Callable[[Body], Callable[[], None]]:
+    """Make a function of a configuration into a command; see `run_verb` for what it is wrapped in."""
+
+    def decorate(body: Body) -> Callable[[], None]:
+        @functools.wraps(body)
+        def command() -> None:
+            code = run_verb(body, config_name, forward=forward)
+            if code:
+                sys.exit(code)
+
+        return command
+
+    return decorate
+
+
+__all__ = ["UserError", "compose", "devices_per_job", "own_keys", "run_verb", "verb"]
