@@ -1,0 +1,1 @@
+"""Chest X-ray data sets behind one data module: files to tensors, labels, masks, splits."""

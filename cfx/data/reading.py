@@ -1,0 +1,146 @@
+"""The one way from a file to a tensor: read, pad to a square, resize, scale.
+
+Every picture takes this path, in training, in evaluation and when one file is explained, so that a black box never
+sees the same file in two versions. No contrast is stretched and nothing is cropped.
+"""
+
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from cfx.data.dicom import is_dicom, read_dicom
+from cfx.errors import BadImage, MissingPath
+
+Float = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+cv2.setNumThreads(0)  # workers and data-parallel ranks already use the cores; OpenCV's pool would fight them
+
+_SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N"}
+
+
+def read_image(path: str | Path, argument: str = "image") -> Float:
+    """Read a picture as grey float32 (H, W) in [0, 1].
+
+    PNG, JPEG and whatever else Pillow reads, 8 or 16 bit (divided by the format's own maximum), colour by its luma,
+    transparency dropped, a rotation in the EXIF tags applied; DICOM where pydicom is installed.
+
+    Args:
+        path: the file.
+        argument: name of the user's argument, for the error's text.
+
+    Raises:
+        MissingPath: no such file.
+        BadImage: the file is no picture, is cut off, or is empty.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingPath(argument, str(path), "no such file", "check the path")
+    if is_dicom(path):
+        return read_dicom(path, argument)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                picture = ImageOps.exif_transpose(opened) if "exif" in opened.info else opened
+                pixels = _grey(picture)
+    except UnidentifiedImageError as error:
+        raise BadImage(argument, str(path), "not an image", "give a PNG, JPEG or DICOM file") from error
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombWarning) as error:
+        # Pillow tells of truncated files by OSError and of broken PNG chunks by SyntaxError
+        raise BadImage(
+            argument, str(path), f"can not be decoded ({error})", "copy or download the file again"
+        ) from error
+    if pixels.size == 0 or not np.isfinite(pixels).all():
+        raise BadImage(argument, str(path), "holds no finite pixel values", "give another file")
+    return pixels
+
+
+def _grey(picture: Image.Image) -> Float:
+    """Return the pixels of an opened picture as float32 (H, W) in [0, 1]."""
+    mode = picture.mode
+    if mode in _SIXTEEN_BIT:
+        return np.asarray(picture).astype(np.float32) / np.float32(65535)
+    if mode in ("I", "F"):
+        values = np.asarray(picture).astype(np.float64)
+        top = values.max(initial=0.0)
+        full = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else 65535.0
+        return np.clip(values / full, 0.0, 1.0).astype(np.float32)
+    if mode != "L":
+        picture = picture.convert("L")
+    return np.asarray(picture, dtype=np.uint8).astype(np.float32) / np.float32(255)
+
+
+def read_mask(path: str | Path, argument: str = "mask") -> Bytes:
+    """Read a mask as uint8 bit field (H, W): 1 heart, 2 left lung, 4 right lung (the patient's left).
+
+    Structures may overlap, which is why the values add up instead of being class numbers.
+
+    Raises:
+        MissingPath: no such file.
+        BadImage: the file is no picture or its values are not in 0..7.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingPath(argument, str(path), "no such file", "check the path")
+    try:
+        with Image.open(path) as opened:
+            if opened.mode not in ("L", "P", "1"):
+                raise BadImage(
+                    argument,
+                    str(path),
+                    f"is a mask of mode {opened.mode}",
+                    "write masks as 8-bit grey PNG with 1 heart + 2 left lung + 4 right lung",
+                )
+            bits = np.array(opened, dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadImage(
+            argument, str(path), f"can not be decoded ({error})", "write the mask again"
+        ) from error
+    if bits.max(initial=0) > 7:
+        raise BadImage(
+            argument,
+            str(path),
+            f"has the value {int(bits.max())} in a mask",
+            "use 1 heart + 2 left lung + 4 right lung, no 0/255 masks",
+        )
+    return bits
+
+
+def to_square(image: Float, size: int) -> Float:
+    """Pad with black to a centred square, then resize to (size, size).
+
+    Shrinking averages areas (no aliasing); enlarging is bilinear. Angles and ratios of lengths stay, so that a
+    cardiothoracic ratio is the same before and after.
+
+    Args:
+        image: float32 (H, W), any range.
+        size: side of the result in pixels.
+    """
+    height, width = image.shape
+    side = max(height, width)
+    if height != width:
+        top, left = (side - height) // 2, (side - width) // 2
+        padded = np.zeros((side, side), dtype=np.float32)
+        padded[top : top + height, left : left + width] = image
+        image = padded
+    if side == size:
+        return image
+    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size, size), interpolation=how), dtype=np.float32)
+
+
+def to_tensor(image: Float) -> Tensor:
+    """Turn float32 (H, W) in [0, 1] into a tensor (1, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)).unsqueeze(0) * 2.0 - 1.0
+
+
+def to_bytes(image: Float) -> Bytes:
+    """Round float32 in [0, 1] to uint8; exact for pictures that were 8-bit and already had this size."""
+    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 255.0), dtype=np.uint8)
