@@ -1,0 +1,1 @@
+"""Metrics of counterfactual explanations: pure functions first, thin torchmetrics classes over them."""

@@ -1,0 +1,142 @@
+"""Does the measurement a radiologist would make move, the right way, and as far as the black box's own groups differ?
+
+Values are one a picture, NaN where not measurable. `direction` of a measurement is +1 where it rises with the
+finding (cardiothoracic ratio with cardiomegaly), -1 where it falls; `group` is `up` (asked for the finding) or `down`.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from cfx.metrics.validity import DOWN, HIGH, LOW, UP, extreme_target, groups
+
+Array = npt.NDArray[Any]
+
+READING_FLOOR = 0.027  # two readers of one image differ by this much in CTR
+SMALL_GAP = 0.01
+
+
+def wanted_sign(group: str, direction: int = 1) -> int:
+    """Sign of a change the right way: that of the measurement in `up`, the opposite in `down`."""
+    return direction if extreme_target(group) == 1.0 else -direction
+
+
+def shift(before: Array, after: Array) -> Array:
+    """after - before, NaN where either is not measurable."""
+    return np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
+
+
+def moved_right(net_before: Array, after: Array, group: str, direction: int = 1, noise: float = 0.0) -> Array:
+    """Whether the measurement moved the right way by more than `noise`.
+
+    Args:
+        net_before: (N,) measured on the method's own output at c = p(x), which takes out what drawing alone changes.
+        after: (N,) measured on the counterfactual.
+        group: `up` or `down`.
+        direction: +1 where the measurement rises with the finding, -1 where it falls.
+        noise: least move that counts (the 95 % repeat error for `moved_beyond_noise`).
+
+    Returns:
+        (N,) 1/0; NaN where not measurable.
+    """
+    move = wanted_sign(group, direction) * shift(net_before, after)
+    return np.where(np.isfinite(move), (move > noise).astype(np.float64), np.nan)
+
+
+def gap(values: Array, posterior: Array) -> float:
+    """How far the black box's own groups differ: mean of real images with p > 0.8 minus mean of those with p < 0.2.
+
+    Args:
+        values: (N,) measured on real images, NaN left out.
+        posterior: (N,) of the same images.
+
+    Returns:
+        The signed gap, NaN where a group is empty. Plain means over images; the summary averages by patient.
+    """
+    values, posterior = np.asarray(values, dtype=np.float64), np.asarray(posterior, dtype=np.float64)
+    high = values[(posterior > HIGH) & np.isfinite(values)]
+    low = values[(posterior < LOW) & np.isfinite(values)]
+    return float(high.mean() - low.mean()) if len(high) and len(low) else float("nan")
+
+
+def gap_closed(shift_net: float | Array, gap_value: float | Array) -> Array:
+    """|shift_net| / gap: 1 = as far as the black box's own groups differ, more is caricature; NaN at a gap of zero.
+
+    Args:
+        shift_net: mean shift against the method's own output at c = p(x); a scalar or bootstrap samples.
+        gap_value: the gap, same shape; its sign is dropped, since `moved_right` tells the direction.
+    """
+    shift_net, gap_value = np.asarray(shift_net, dtype=np.float64), np.asarray(gap_value, dtype=np.float64)
+    size = np.abs(gap_value)
+    closed: Array = np.divide(np.abs(shift_net), size, out=np.full(np.shape(size), np.nan), where=size > 1e-9)
+    return closed
+
+
+def relative_change(before: Array, after: Array) -> Array:
+    """|after - before| / before, NaN where either is not measurable (thorax widths: a CTR can move by the chest)."""
+    before = np.asarray(before, dtype=np.float64)
+    return np.abs(shift(before, after)) / np.where(before > 0, before, np.nan)
+
+
+class MeasurementShift(Metric):
+    """Mean shift of a measurement in both directions, and the black box's own gap, by image (for use while training).
+
+    `update(posterior (B,), before (B,), at_low (B,), at_high (B,))`: measurements of the source and of its
+    counterfactuals at targets 0 and 1, NaN = not measurable. `compute()` gives `shift_up`, `shift_down`, `gap`,
+    `gap_closed_up`, `gap_closed_down`, `moved_right_up`, `moved_right_down`, `not_measurable`. States are sums.
+
+    Args:
+        direction: +1 where the measurement rises with the finding, -1 where it falls.
+    """
+
+    full_state_update = False
+    sums: Tensor
+    counts: Tensor
+
+    def __init__(self, direction: int = 1) -> None:
+        super().__init__()
+        self.direction = direction
+        # shift up, shift down, right up, right down, real low group, real high group, not measurable
+        self.add_state("sums", torch.zeros(7, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(7, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, posterior: Tensor, before: Tensor, at_low: Tensor, at_high: Tensor) -> None:
+        """Add a batch of (B,) posteriors and measurements."""
+        p, x, low, high = (
+            value.detach().cpu().double().numpy() for value in (posterior, before, at_low, at_high)
+        )
+        group = groups(p)
+        up, down = group == UP, group == DOWN
+        failed = np.isnan(np.concatenate([x, high[up], low[down]])).astype(np.float64)
+        figures = (
+            shift(x[up], high[up]),
+            shift(x[down], low[down]),
+            moved_right(x[up], high[up], UP, self.direction),
+            moved_right(x[down], low[down], DOWN, self.direction),
+            x[up],
+            x[down],
+            failed,
+        )
+        for k, figure in enumerate(figures):
+            known = figure[np.isfinite(figure)]
+            self.sums[k] += float(known.sum())
+            self.counts[k] += len(known)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Figures over all images so far, on all processes; NaN where no image tells."""
+        up, down, right_up, right_down, low, high, failed = self.sums / self.counts
+        difference = high - low
+        return {
+            "shift_up": up,
+            "shift_down": down,
+            "gap": difference,
+            "gap_closed_up": up.abs() / difference.abs(),
+            "gap_closed_down": down.abs() / difference.abs(),
+            "moved_right_up": right_up,
+            "moved_right_down": right_down,
+            "not_measurable": failed,
+        }

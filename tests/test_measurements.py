@@ -1,0 +1,141 @@
+"""Widths and cardiothoracic ratio: closed forms, soft edges, real contours, what is not measurable."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from cfx.measurements import cardiothoracic_ratio, extent, largest_part, measure
+
+
+def ellipse(size: int, centre: tuple[float, float], radii: tuple[float, float], fine: int = 1) -> np.ndarray:
+    """Coverage of each pixel by an ellipse; centre (x, y) and radii in pixels, pixel i spans [i - .5, i + .5]."""
+    at = (np.arange(size * fine) + 0.5) / fine - 0.5
+    x, y = np.meshgrid(at, at)
+    inside = ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 <= 1
+    return inside.reshape(size, fine, size, fine).mean(axis=(1, 3))
+
+
+def chest(size: int = 64, heart: float = 10.0, shift: float = 0.0, fine: int = 8) -> np.ndarray:
+    """Masks (1, 3, size, size) with a heart of half width `heart` and lungs from 8 to 56 (of 64) pixels."""
+    unit = size / 64
+    return np.stack(
+        [
+            ellipse(size, ((32 + shift) * unit, 40 * unit), (heart * unit, 9 * unit), fine),
+            ellipse(size, (45.5 * unit, 32 * unit), (10.5 * unit, 20 * unit), fine),
+            ellipse(size, (18.5 * unit, 32 * unit), (10.5 * unit, 20 * unit), fine),
+        ]
+    )[None]
+
+
+def test_hard_mask_width_is_max_minus_min_plus_one() -> None:
+    masks = np.zeros((1, 3, 32, 40))
+    masks[0, 0, 15:22, 14:25] = 1  # 11 columns
+    masks[0, 2, 5:25, 3:12] = 1
+    masks[0, 1, 5:25, 28:37] = 1  # lungs from 3 to 36: 34 columns
+    found = measure(masks)
+    assert found.heart_width[0] * 40 == pytest.approx(11)
+    assert found.thorax_width[0] * 40 == pytest.approx(34)
+    assert found.ctr[0] == pytest.approx(11 / 34)
+    assert found.heart_edges[0] * 40 == pytest.approx([14, 25])
+
+
+def test_an_edge_on_the_border_of_the_picture_counts_as_the_border() -> None:
+    mask = np.ones((1, 4, 6))
+    left, right = extent(mask)
+    assert (left[0], right[0]) == (-0.5, 5.5)
+
+
+def test_soft_edge_is_linear_interpolation() -> None:
+    mask = np.zeros((1, 3, 8))
+    mask[0, 1, 2:6] = [0.25, 0.75, 1.0, 0.8]
+    left, right = extent(mask)
+    assert left[0] == pytest.approx(2.5)
+    assert right[0] == pytest.approx(5 + 0.3 / 0.8)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_soft_measure_equals_explicit_enlargement(size: int) -> None:
+    masks = np.concatenate([chest(size, heart) for heart in (10.3, 12.7)])
+    enlarged = torch.nn.functional.interpolate(torch.from_numpy(masks), size=2048, mode="bilinear").numpy()
+    assert np.abs(measure(masks).ctr - measure(enlarged).ctr).max() < 5e-4
+
+
+def test_sub_pixel_widening_is_followed() -> None:
+    """Coverage masks of ellipses: the slope of measured against true width is 1, the error under a quarter pixel."""
+    radii = np.linspace(9, 13, 33)
+    widths = measure(np.concatenate([chest(64, radius) for radius in radii])).heart_width * 64
+    assert np.abs(widths - 2 * radii).max() < 0.6
+    assert np.polyfit(2 * radii, widths, 1)[0] == pytest.approx(1.0, abs=0.03)
+    at_256 = measure(np.concatenate([chest(256, radius, fine=2) for radius in radii])).heart_width * 64
+    assert np.abs(at_256 - 2 * radii).max() < 0.15
+
+
+def test_width_does_not_depend_on_where_the_heart_lies() -> None:
+    widths = measure(np.concatenate([chest(128, 10, shift) for shift in np.linspace(-2, 2, 9)])).heart_width
+    assert np.ptp(widths) * 128 < 0.35
+
+
+def test_only_the_largest_part_of_the_heart_counts() -> None:
+    masks = chest()
+    alone = measure(masks)
+    masks[0, 0, 2:4, 60:62] = 1
+    assert measure(masks).ctr[0] == alone.ctr[0]
+    keep, area, second = largest_part(masks[:, 0])
+    assert second[0] == 4
+    assert area[0] == keep.sum() > 200
+
+
+def test_parts_of_one_picture_never_join_those_of_the_next() -> None:
+    mask = np.zeros((3, 5, 5))
+    mask[0, 1:3, 1:3] = 1
+    mask[2, 1:4, 1:4] = 1
+    _, area, second = largest_part(mask)
+    assert area.tolist() == [4, 0, 9]
+    assert second.tolist() == [0, 0, 0]
+
+
+def test_what_is_not_measurable_is_nan() -> None:
+    good, no_heart, one_lung, in_pieces, swapped, outside = (chest() for _ in range(6))
+    no_heart[0, 0] = 0
+    one_lung[0, 1] = 0.4
+    in_pieces[0, 0, :, 31:34] = 0
+    swapped[0, [1, 2]] = swapped[0, [2, 1]]
+    outside[0, 0] = ellipse(64, (59, 40), (4.5, 9), 8)
+    found = measure(np.concatenate([good, no_heart, one_lung, in_pieces, swapped, outside]))
+    assert np.isnan(found.ctr).tolist() == [False, True, True, True, True, True]
+    assert np.isfinite(found.thorax_width).tolist() == [True, True, False, True, False, True]
+
+
+def test_a_wrong_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be"):
+        measure(np.zeros((2, 64, 64)))
+
+
+def test_two_hundred_pictures_a_second_on_one_core() -> None:
+    masks = np.repeat(chest(256, fine=1), 64, axis=0).astype(np.float32)
+    start = time.process_time()
+    cardiothoracic_ratio(masks)
+    assert 64 / (time.process_time() - start) > 100  # 200 asked for; half of it where the machine is busy
+    small = np.repeat(chest(64), 512, axis=0).astype(np.float32)
+    start = time.process_time()
+    cardiothoracic_ratio(small)
+    assert 512 / (time.process_time() - start) > 500
+
+
+@pytest.mark.skipif("CFX_REAL_DATA" not in os.environ, reason="needs the real images: set CFX_REAL_DATA")
+def test_expert_contours_give_the_published_ratio() -> None:
+    root = Path(os.environ["CFX_REAL_DATA"]) / "wingspan_ctr"
+    table = pd.read_csv(root / "ctr.csv")
+    bits = np.stack([np.asarray(Image.open(root / name)) for name in table["mask"]])
+    masks = np.stack([(bits & bit) > 0 for bit in (1, 2, 4)], axis=1).astype(np.float32)
+    error = np.abs(cardiothoracic_ratio(masks) - table["ctr_mask256"].to_numpy())
+    assert np.isfinite(error).all()
+    assert error.mean() <= 0.0002
+    reference = np.abs(cardiothoracic_ratio(masks) - table["ctr_reference"].to_numpy())
+    assert np.nanmean(reference) < 0.003
