@@ -1,0 +1,310 @@
+"""The figure of the progressions: one patient a row, one target a column, numbers under each picture.
+
+It is read as a radiologist reads a series: dark around the pictures, the original first, then the pictures that the
+explainer drew for rising targets, each with the posterior reached and the cardiothoracic ratio measured on it, and
+last where it became brighter or darker. Drawn pictures carry a mark that says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import shorten
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cfx.reporting.run_files import Example, GreyImage, read_grey
+from cfx.reporting.style import MARK, NIGHT, NIGHT_QUIET, NIGHT_TEXT, READING_FLOOR, UP, new_figure
+
+CALLS = {
+    "TP": "true positive call",
+    "FP": "false positive call",
+    "TN": "true negative call",
+    "FN": "false negative call",
+}
+# Blue darker, orange brighter: legible over a radiograph and to colour-blind eyes.
+_DARKER, _BRIGHTER = (0.345, 0.706, 1.0), (1.0, 0.612, 0.247)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One progression ready to be drawn.
+
+    Attributes:
+        title: lines at the left of the row, the first one stressed.
+        original: grey (H, W) in [0, 1].
+        p_before: posterior of the original.
+        ctr_before: its cardiothoracic ratio, or None.
+        targets: posterior asked for, a step each.
+        steps: grey (H, W) in [0, 1], a step each.
+        posterior: posterior reached, a step each.
+        ctr: cardiothoracic ratio or None, a step each.
+        end: which step the difference map shows.
+        mark: whether drawn pictures are marked.
+    """
+
+    title: tuple[str, ...]
+    original: GreyImage
+    p_before: float
+    ctr_before: float | None
+    targets: tuple[float, ...]
+    steps: tuple[GreyImage, ...]
+    posterior: tuple[float, ...]
+    ctr: tuple[float | None, ...]
+    end: int
+    mark: bool = True
+
+
+def thin_targets(targets: Sequence[float], most: int) -> list[int]:
+    """Indices of at most ``most`` targets, evenly spread, the first and last always among them."""
+    if len(targets) <= most:
+        return list(range(len(targets)))
+    wanted = np.linspace(targets[0], targets[-1], most)
+    return sorted({int(np.argmin(np.abs(np.asarray(targets) - c))) for c in wanted})
+
+
+def strip_of(example: Example, most: int = 6) -> Strip:
+    """Reads an example's pictures into a strip with at most ``most`` targets."""
+    kept = thin_targets(example.targets, most)
+    end = kept.index(example.end) if example.end in kept else (0 if example.end == 0 else len(kept) - 1)
+    heading = {"up": "grow the finding", "down": "take it away"}.get(example.group, "uncertain call")
+    lines = [heading, shorten(example.patient_id, 22, placeholder="…"), example.note]
+    lines += [CALLS.get(example.call or "", ""), f"{example.rank} of its group"]
+    return Strip(
+        title=tuple(line for line in lines if line),
+        original=read_grey(example.original),
+        p_before=example.p_before,
+        ctr_before=example.ctr_before,
+        targets=tuple(example.targets[i] for i in kept),
+        steps=tuple(read_grey(example.steps[i]) for i in kept),
+        posterior=tuple(example.posterior[i] for i in kept),
+        ctr=tuple(example.ctr[i] for i in kept),
+        end=end,
+    )
+
+
+def choose_examples(examples: Sequence[Example], each: int = 3) -> list[Example]:
+    """The rows of the run's main figure: for up, then down, the best, the median and the worst progression.
+
+    True calls come first, since a correct call is what a reader understands first; the report shows all.
+
+    Args:
+        examples: all examples of the run.
+        each: rows a direction.
+    """
+    ranks = {"median": 0, "best": 1, "worst": 2}
+    order = {"best": 0, "median": 1, "worst": 2}
+    rows: list[Example] = []
+    for side, right_call in (("up", "TN"), ("down", "TP")):
+        mine = [example for example in examples if example.group == side]
+        mine.sort(key=lambda example: (example.call != right_call, ranks.get(example.rank, 3)))
+        picked: list[Example] = []
+        for example in mine:
+            if all(example.image_id != other.image_id for other in picked):
+                picked.append(example)
+        rows += sorted(
+            picked[:each], key=lambda example: (example.call != right_call, order.get(example.rank, 3))
+        )
+    return rows
+
+
+def _show(axes: Axes, picture: GreyImage) -> None:
+    """A radiograph on an axes of its own: grey, smooth, no frame."""
+    axes.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0, interpolation="bicubic", interpolation_stage="data")
+    axes.set_axis_off()
+
+
+def _mark(axes: Axes, fontsize: float) -> None:
+    """Writes the synthetic mark along the lower edge of a drawn picture."""
+    axes.text(
+        0.5,
+        0.0,
+        MARK,
+        transform=axes.transAxes,
+        fontsize=fontsize,
+        color=NIGHT_TEXT,
+        ha="center",
+        va="bottom",
+        bbox={"facecolor": NIGHT, "alpha": 0.62, "linewidth": 0, "pad": 1.2},
+    )
+
+
+def _posterior_bar(axes: Axes, posterior: float, target: float | None) -> None:
+    """A bar filled to the posterior; a tick where it was asked to be."""
+    axes.set_xlim(0.0, 1.0)
+    axes.set_ylim(0.0, 1.0)
+    axes.set_axis_off()
+    axes.barh(0.5, 1.0, height=0.5, color="#2a2f35")
+    axes.barh(0.5, posterior, height=0.5, left=0.0, color=UP)
+    if target is not None:
+        # Kept inside the axes, so that ticks at 0 and 1 are as thick as the others.
+        x = min(max(target, 0.008), 0.992)
+        axes.plot([x, x], [0.0, 1.0], color=NIGHT_TEXT, linewidth=1.6, solid_capstyle="butt")
+
+
+def _ctr_text(ctr: float | None, before: float | None) -> tuple[str, str]:
+    """The CTR under a picture and its colour: the shift is bright only beyond the reading floor."""
+    if ctr is None:
+        return "CTR not measurable", NIGHT_QUIET
+    if before is None:
+        return f"CTR {ctr:.2f}", NIGHT_TEXT
+    shift = ctr - before
+    return f"CTR {ctr:.2f} ({shift:+.2f})", NIGHT_TEXT if abs(shift) >= READING_FLOOR else NIGHT_QUIET
+
+
+def difference_map(original: GreyImage, changed: GreyImage, scale: float) -> npt.NDArray[np.float32]:
+    """Where a picture became brighter (orange) or darker (blue), laid over the dimmed original.
+
+    Args:
+        original: grey (H, W) in [0, 1].
+        changed: grey (H, W) in [0, 1].
+        scale: the difference at which the colour is full.
+
+    Returns:
+        colours (H, W, 3) in [0, 1].
+    """
+    change = np.clip((changed - original) / scale, -1.0, 1.0)[..., None]
+    colour = np.where(change > 0, np.asarray(_BRIGHTER), np.asarray(_DARKER))
+    ground = np.repeat(0.42 * original[..., None], 3, axis=2)
+    return np.asarray(ground + np.abs(change) * (colour - ground), dtype=np.float32)
+
+
+class _Grid:
+    """Places cells in inches on a figure, from the top left."""
+
+    label, gap, header, caption, footer, edge = 1.72, 0.09, 0.46, 0.56, 0.62, 0.14
+
+    def __init__(self, columns: int, rows: int, aspect: float, cell: float) -> None:
+        """``aspect`` = height over width of the pictures; ``cell`` = a picture's width in inches."""
+        self.cell, self.tall = cell, cell * aspect
+        self.columns, self.rows = columns, rows
+        # The difference map stands a little apart from the pictures.
+        self.width = self.edge + self.label + columns * (cell + self.gap) + 0.12 + self.edge
+        self.height = self.header + rows * (self.tall + self.caption) + self.footer
+
+    def x(self, column: int) -> float:
+        """Left edge of a column, inches from the left."""
+        apart = 0.12 if column == self.columns - 1 else 0.0
+        return self.edge + self.label + column * (self.cell + self.gap) + apart
+
+    def top(self, row: int) -> float:
+        """Upper edge of a row's pictures, inches from the top."""
+        return self.header + row * (self.tall + self.caption)
+
+    def box(self, x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+        """A box given from the top left, in inches, as matplotlib wants it."""
+        return (x / self.width, 1.0 - (y + height) / self.height, width / self.width, height / self.height)
+
+    def write(
+        self, figure: Figure, x: float, y: float, text: str, colour: str, size: float, **more: str
+    ) -> None:
+        """Text whose upper edge is at inches (x, y) from the top left."""
+        figure.text(
+            x / self.width,
+            1.0 - y / self.height,
+            text,
+            color=colour,
+            fontsize=size,
+            va="top",
+            ha=more.get("ha", "left"),
+            fontweight=more.get("weight", "normal"),
+        )
+
+
+def _captions(figure: Figure, grid: _Grid, column: int, row: int, texts: Sequence[tuple[str, str]]) -> None:
+    """The two lines under a picture, each with its colour."""
+    middle = grid.x(column) + grid.cell / 2
+    y = grid.top(row) + grid.tall + 0.14
+    for line, (text, colour) in enumerate(texts):
+        grid.write(figure, middle, y + 0.165 * line, text, colour, 8.2, ha="center")
+
+
+def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> None:
+    """Draws one patient."""
+    top = grid.top(row)
+    for line, text in enumerate(strip.title):
+        size, colour, weight = (9.5, NIGHT_TEXT, "bold") if line == 0 else (8.2, NIGHT_QUIET, "normal")
+        grid.write(figure, grid.edge, top + 0.04 + 0.185 * line, text, colour, size, weight=weight)
+    pictures = [strip.original, *strip.steps]
+    posteriors = [strip.p_before, *strip.posterior]
+    for column, (picture, posterior) in enumerate(zip(pictures, posteriors, strict=True)):
+        axes = figure.add_axes(grid.box(grid.x(column), top, grid.cell, grid.tall))
+        _show(axes, picture)
+        target = None if column == 0 else strip.targets[column - 1]
+        if target is not None and strip.mark:
+            _mark(axes, 5.6 * min(1.0, grid.cell / 1.3))
+        bar = figure.add_axes(grid.box(grid.x(column), top + grid.tall + 0.03, grid.cell, 0.085))
+        _posterior_bar(bar, posterior, target)
+        if column == 0:
+            ctr = "CTR not measurable" if strip.ctr_before is None else f"CTR {strip.ctr_before:.2f}"
+            ctr_line = (ctr, NIGHT_TEXT)
+        else:
+            ctr_line = _ctr_text(strip.ctr[column - 1], strip.ctr_before)
+        _captions(figure, grid, column, row, [(f"posterior {posterior:.2f}", NIGHT_TEXT), ctr_line])
+    axes = figure.add_axes(grid.box(grid.x(len(pictures)), top, grid.cell, grid.tall))
+    overlay = np.clip(difference_map(strip.original, strip.steps[strip.end], scale), 0.0, 1.0)
+    axes.imshow(overlay, interpolation="bilinear")
+    axes.set_axis_off()
+    _captions(figure, grid, len(pictures), row, [(f"at target {strip.targets[strip.end]:g}", NIGHT_QUIET)])
+
+
+def _legend(figure: Figure, grid: _Grid, scale: float) -> None:
+    """The foot of the figure: how to read it, and the scale of the difference maps."""
+    y = grid.height - grid.footer + 0.16
+    grid.write(
+        figure,
+        grid.edge,
+        y,
+        "Bar: the classifier's posterior of the finding; white tick: the posterior asked for. CTR: heart width over "
+        "inner thoracic width, shift against the original in brackets,",
+        NIGHT_QUIET,
+        7.6,
+    )
+    grid.write(
+        figure,
+        grid.edge,
+        y + 0.16,
+        f"dimmed below {READING_FLOOR}, by which two readers of one image differ. Every picture but the first of a "
+        "row was drawn by a model and is no radiograph.",
+        NIGHT_QUIET,
+        7.6,
+    )
+    x = grid.x(grid.columns - 1)
+    axes = figure.add_axes(grid.box(x, y + 0.02, grid.cell, 0.09))
+    ramp = np.linspace(-1.0, 1.0, 256, dtype=np.float32)[None, :]
+    axes.imshow(difference_map(np.full_like(ramp, 0.2), 0.2 + ramp, 1.0), aspect="auto")
+    axes.set_axis_off()
+    grid.write(figure, x, y + 0.15, "darker", NIGHT_QUIET, 7.2)
+    grid.write(figure, x + grid.cell, y + 0.15, "brighter", NIGHT_QUIET, 7.2, ha="right")
+    grid.write(figure, x + grid.cell / 2, y + 0.15, f"±{scale:.2f}", NIGHT_QUIET, 7.2, ha="center")
+
+
+def progression_figure(strips: Sequence[Strip], cell: float = 1.32) -> Figure:
+    """Draws strips below each other.
+
+    Args:
+        strips: at least one; all with the same number of targets.
+        cell: width of a picture in inches (at 150 dpi: 1.32 = 198 pixels).
+
+    Returns:
+        the figure; save it with `cfx.reporting.style.save_png`.
+
+    Raises:
+        ValueError: no strip, or strips of different lengths.
+    """
+    if not strips or len({len(strip.steps) for strip in strips}) != 1:
+        raise ValueError("a figure of progressions needs strips, all of one length")
+    height, width = strips[0].original.shape
+    grid = _Grid(len(strips[0].steps) + 2, len(strips), height / width, cell)
+    figure = new_figure(grid.width, grid.height, NIGHT)
+    headings = ["original", *(f"asked for {c:g}" for c in strips[0].targets), "what changed"]
+    for column, heading in enumerate(headings):
+        grid.write(figure, grid.x(column) + grid.cell / 2, 0.17, heading, NIGHT_TEXT, 9.5, ha="center")
+    ends = [np.abs(strip.steps[strip.end] - strip.original) for strip in strips]
+    # One scale for all rows, or a row without any change would look like the others.
+    scale = max(0.05, float(np.percentile(np.concatenate([end.ravel() for end in ends]), 99.5)))
+    for row, strip in enumerate(strips):
+        _row(figure, grid, row, strip, scale)
+    _legend(figure, grid, scale)
+    return figure

@@ -1,0 +1,116 @@
+"""Tables and sentences say what the metrics say, and a dash where they say nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cfx.reporting.run_files import RunFiles, read_run
+from cfx.reporting.sentences import limits, verdict
+from cfx.reporting.summary_text import summary_text
+from cfx.reporting.tables import controls_table, direction_table, parts_table, transfer_share
+from cfx.runs import Run
+
+
+def run_of(metrics: dict[str, Any]) -> RunFiles:
+    return RunFiles(Path("evaluation"), metrics, pd.DataFrame(), config={"task": {"finding": "Cardiomegaly"}})
+
+
+def test_controls_stand_beside_the_method_and_empty_columns_are_left_out(metrics: dict[str, Any]) -> None:
+    table = controls_table(metrics)
+    assert [row[0] for row in table.rows] == ["explainer", "nothing", "pixel descent"]
+    assert "FID" not in table.header and "ghost" in table.header
+    cells = dict(zip(table.header, table.rows[1], strict=True))
+    assert cells["target MAE"] == "0.470" and cells["ghost"] == "–"
+    assert len({len(line.rstrip()) > 0 for line in table.text().splitlines()}) == 1
+    assert "<td>0.470</td>" in table.html()
+
+
+def test_html_tables_escape_what_they_show(metrics: dict[str, Any]) -> None:
+    assert "<script>" not in controls_table(metrics | {"method": "<script>"}).html()
+
+
+def test_intervals_stand_beside_their_own_figure_only(metrics: dict[str, Any]) -> None:
+    text = direction_table(metrics).text()
+    assert "+0.113 [0.108, 0.119]" in text and "0.96 [0.92, 1.01]" in text
+    metrics["clinical"]["ctr"]["up"]["ci95"] = [0.108, 0.119]
+    lines = direction_table(metrics).text().splitlines()
+    assert [
+        ("[0.108, 0.119]" in line) for line in lines if line.startswith(("CTR after", "gap", "shift"))
+    ] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_parts_name_the_black_box_and_the_segmenter(metrics: dict[str, Any]) -> None:
+    rows = dict(parts_table(metrics).rows)
+    assert rows["black box AUROC"] == "0.962" and rows["segmenter Dice, heart"] == "0.981"
+
+
+@pytest.mark.parametrize(
+    ("stored", "share"),
+    [
+        (0.7, 0.7),
+        ({"share": 0.7}, 0.7),
+        ({"up": {"share": 0.9}, "down": {"share": 0.7}}, 0.7),
+        (None, None),
+        ({}, None),
+    ],
+)
+def test_transfer_is_the_worse_direction(stored: object, share: float | None) -> None:
+    assert transfer_share({"transfer": stored}) == share
+
+
+def test_the_summary_holds_every_figure_in_a_dozen_lines(run_folder: Path) -> None:
+    text = summary_text(read_run(Run(run_folder)), Path("progressions.png"), Path("report.html"))
+    assert len(text.splitlines()) <= 14
+    for piece in ("up 0.980 (n=20)", "0.021", "0.985", "0.452 -> 0.566", "[+0.108, +0.119]", "0.87 [0.82, 0.91]",
+                  "0.994", "0.009", "ghost 1.08", "progressions.png", "report.html"):  # fmt: skip
+        assert piece in text
+
+
+def test_the_summary_of_a_run_that_measured_nothing_still_prints() -> None:
+    text = summary_text(run_of({"task": "edema", "data": "table", "warnings": ["transfer had no power"]}))
+    assert "transfer had no power" in text and "not measured" in text
+
+
+def test_a_good_run_is_told_as_one(metrics: dict[str, Any]) -> None:
+    good = verdict(run_of(metrics))
+    assert good.tone == "good" and "follows heart size" in good.sentence and "0.45 to 0.57" in good.detail
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "tone", "words"),
+    [
+        (("validity", "down", "reach"), 0.5, "bad", "should not be interpreted"),
+        (("validity", "down", "reach"), None, "good", "follows"),
+        (("clinical", "ctr", "up", "shift_net"), 0.004, "bad", "hardly changes"),
+        (("clinical", "ctr", "up", "gap_closed"), 0.1, "bad", "hardly changes"),
+        (("clinical", "ctr", "down", "shift_net"), 0.1, "bad", "does not follow"),
+        (("clinical", "ctr", "up", "gap_closed"), 2.3, "mixed", "exaggerate"),
+        (("warnings",), ["the gap is near zero"], "mixed", "follows"),
+    ],
+)
+def test_what_went_wrong_decides_the_verdict(
+    key: tuple[str, ...], value: object, tone: str, words: str
+) -> None:
+    node: Any = metrics
+    for part in key[:-1]:
+        node = node[part]
+    node[key[-1]] = value
+    found = verdict(run_of(metrics))
+    assert found.tone == tone and words in found.sentence
+
+
+def test_pixel_descent_alone_is_no_explanation(metrics: dict[str, Any]) -> None:
+    for side in ("up", "down"):
+        metrics["clinical"]["ctr"][side] |= {"gap_closed": 0.02, "shift_net": 0.002}
+    assert verdict(run_of(metrics)).tone == "bad"
+
+
+def test_a_phantom_proves_nothing_about_people(metrics: dict[str, Any]) -> None:
+    assert any("prove nothing about people" in line for line in limits(run_of(metrics)))
+    assert not any("people" in line for line in limits(run_of(metrics | {"data": "nih_cxr14"})))
