@@ -47,11 +47,12 @@ def classifier_consistency(logit: Tensor, target: Tensor) -> Tensor:
     logit (B,) is the black box's logit, target (B,) in [0, 1]. With p = target and q = sigmoid(logit),
     BCE(p, q) = KL(p || q) + H(p): it differs from the paper's divergence by the entropy of the target, which no network
     can change, so both have the same gradient, (q - p) / B a picture, and the least BCE is H(p), not 0. Made from logits
-    in float32: a saturated black box gives neither log(0) nor a gradient of zero.
+    in at least float32: a saturated black box gives neither log(0) nor a gradient of zero.
     """
     if logit.shape != target.shape:
         raise ValueError(f"logit {tuple(logit.shape)} and target {tuple(target.shape)} must have one shape")
-    return F.binary_cross_entropy_with_logits(logit.float(), target.to(torch.float32))
+    precise = torch.promote_types(logit.dtype, torch.float32)
+    return F.binary_cross_entropy_with_logits(logit.to(precise), target.to(precise))
 
 
 def binary_entropy(target: Tensor) -> Tensor:
