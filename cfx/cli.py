@@ -32,6 +32,15 @@ from cfx.messages import dotted_keys, explain_error
 
 Body = Callable[[DictConfig], Any]
 USER_ERROR = 2
+INTERRUPTED = 130
+_DEFECT = "_cfx_defect"  # marks what a running verb raised, across the processes of a parallel launcher too
+
+
+class _Stop(BaseException):
+    """Carries a user's mistake out of a job: Hydra adds its own lines to any Exception that leaves one."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line)
 
 
 def compose(config_name: str, overrides: Sequence[str], directory: str | None = None) -> DictConfig:
@@ -173,7 +182,10 @@ def run_verb(
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints and exits by itself
-    running = False
+
+    def line_of(error: Exception, composed: bool) -> str | None:
+        known = explain_error(error, typed, lambda: _known_keys(config_name, typed, directory), composed)
+        return None if known is None else str(known)
 
     try:
         others: list[str] = []
@@ -182,32 +194,41 @@ def run_verb(
             mine, others = split_own(typed, own_keys(config_name, directory))
 
         @functools.wraps(body)
-        def wrapped(cfg: DictConfig) -> Any:
-            nonlocal running
-            running = True
-            _refuse_parallel_multirun(cfg)
-            OmegaConf.to_container(cfg, resolve=True)
-            if forward:
-                with open_dict(cfg):
-                    cfg.overrides = others
-            # Lightning starts further DDP processes from sys.argv: they must see what was typed.
-            with _arguments_seen(typed):
-                return body(cfg)
+        def job(cfg: DictConfig) -> Any:
+            try:
+                _refuse_parallel_multirun(cfg)
+                OmegaConf.to_container(cfg, resolve=True)
+                if forward:
+                    with open_dict(cfg):
+                        cfg.overrides = others
+                # Lightning starts further DDP processes from sys.argv: they must see what was typed.
+                with _arguments_seen(typed):
+                    return body(cfg)
+            except Exception as error:
+                line = line_of(error, composed=True)
+                if line is None:
+                    setattr(error, _DEFECT, True)
+                    raise
+                raise _Stop(line) from None
 
         quoted = quote_arguments(mine)
         _parse_flags(quoted)
         with _arguments_seen(quoted):
-            hydra.main(version_base="1.3", config_path=directory or conf_dir(), config_name=config_name)(
-                wrapped
-            )()
+            command = hydra.main(
+                version_base="1.3", config_path=directory or conf_dir(), config_name=config_name
+            )
+            command(job)()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
+    except _Stop as stop:
+        print(f"error: {stop}", file=sys.stderr)
+        return USER_ERROR
     except Exception as error:
-        known = explain_error(error, typed, lambda: _known_keys(config_name, typed, directory), running)
-        if known is None:
+        line = None if hasattr(error, _DEFECT) else line_of(error, composed=False)
+        if line is None:
             raise
-        print(f"error: {known}", file=sys.stderr)
+        print(f"error: {line}", file=sys.stderr)
         return USER_ERROR
     return 0
 

@@ -52,6 +52,8 @@ class UserError(Exception):
             last = lines[-1].strip() if lines else type(self).__name__
             return last.removeprefix(f"{type(self).__module__}.{type(self).__name__}: ")
         shown = repr(self.value) if isinstance(self.value, str) else str(self.value)
+        if self.value is None:
+            shown = "null"
         if len(shown) > _LONGEST_VALUE:
             shown = shown[: _LONGEST_VALUE - 3] + "..."
         head = f"{self.argument}={shown}" if self.argument else shown

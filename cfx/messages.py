@@ -12,6 +12,7 @@ from hydra.errors import (
 )
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import (
+    ConfigAttributeError,
     ConfigKeyError,
     InterpolationKeyError,
     InterpolationResolutionError,
@@ -63,41 +64,45 @@ def _value_of(key: str, arguments: Iterable[str]) -> str | None:
     return None
 
 
-def _missing_choice(error: MissingConfigException, arguments: Sequence[str]) -> UserError:
-    missing = error.missing_cfg_file or ""
-    group, _, choice = missing.rpartition("/")
+def _missing_choice(error: MissingConfigException) -> UserError:
+    group, _, choice = (error.missing_cfg_file or "").rpartition("/")
     options = list(error.options or [])
     if not group:
-        remedy = "look at the spelling of the file"
-        return UnknownChoice("", missing, "there is no such configuration", remedy)
-    near = nearest(choice, options)
-    listed = ", ".join(options)
-    remedy = (
-        (f"did you mean {near!r} of {listed}" if near else f"choose of {listed}") if listed else "see conf/"
-    )
-    typed = next((a for a in arguments if a.partition("=")[0].lstrip("+").partition("@")[0] == group), None)
-    return UnknownChoice(
-        group, typed.partition("=")[2] if typed else choice, "there is no such choice", remedy
-    )
+        return UnknownChoice("", choice, "there is no such configuration", "look at the spelling of the file")
+    near, listed = nearest(choice, options), ", ".join(options)
+    if near is not None:
+        remedy = f"did you mean {near!r}, of {listed}"
+    else:
+        remedy = f"choose of {listed}" if listed else "see the folders of conf/"
+    return UnknownChoice(group, choice, "there is no such choice", remedy)
 
 
 def _composition(error: BaseException, arguments: Sequence[str], keys: Callable[[], list[str]]) -> UserError:
     text = str(error)
-    wrong = re.search(r"Could not override '([^']*)'", text) or re.search(
-        r"Could not delete from config\. '([^']*)'", text
-    )
+    deleted = re.search(r"Could not delete (?:from config\. )?'([^']*)'", text)
+    if deleted:
+        key = deleted[1].partition("=")[0]
+        return UnknownChoice("", f"~{key}", "there is no such key", _hint(key, keys()))
+    wrong = re.search(r"Could not override '([^']*)'", text)
     if wrong:
         key = wrong[1].partition("@")[0]
         value = _value_of(wrong[1], arguments)
         cause = error.__cause__
         if isinstance(cause, ValidationError):
             return BadValue(key, value, str(cause).splitlines()[0], "give a value of that type")
-        return UnknownChoice(key, value, "there is no such key", _hint(key.replace("/", "."), keys()))
+        known = keys()
+        if key.replace(".", "/") in known:
+            return BadValue(key, value, "no choice of this group is made yet", f"write +{key}={value}")
+        return UnknownChoice(key, value, "there is no such key", _hint(key.replace("/", "."), known))
     there = re.search(r"item is already at '([^']*)'", text)
     if there:
         return BadValue(
             f"+{there[1]}", _value_of(there[1], arguments), "this key is there already", "drop the +"
         )
+    several = re.search(r"Ambiguous value for argument '([^=]*)=([^']*)'", text)
+    if several:
+        remedy = f"write {several[1]}=[{several[2]}] for a list, or add -m to run each"
+        return BadValue(several[1], several[2], "several values", remedy)
     return BadValue(
         "", text.splitlines()[0], "the configuration can not be put together", "--help lists the keys"
     )
@@ -141,10 +146,13 @@ def explain_error(
         composed: whether the configuration had been put together and the verb was running: a missing attribute
             is then a defect and keeps its traceback.
     """
-    if isinstance(error, UserError):
-        return error
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return cause
+        cause = cause.__cause__
     if isinstance(error, MissingConfigException):
-        return _missing_choice(error, arguments)
+        return _missing_choice(error)
     if isinstance(error, OverrideParseException):
         typed = error.override
         problem = "is not of the form key=value" if "=" not in typed else error.message.splitlines()[0]
@@ -152,9 +160,19 @@ def explain_error(
     if isinstance(error, ConfigCompositionException):
         return _composition(error, arguments, keys)
     if isinstance(error, OmegaConfBaseException):
-        if composed and isinstance(error, ConfigKeyError | AttributeError):
-            return None
+        if composed and isinstance(error, ConfigKeyError | ConfigAttributeError):
+            return _deleted(error, arguments)
         return _omegaconf(error, arguments)
-    if isinstance(error, HydraException) and not composed:
-        return BadValue("", str(error).splitlines()[0], "Hydra refuses this", "see --hydra-help")
+    if isinstance(error, HydraException | ValueError) and not composed:
+        return BadValue("", " ".join(arguments), str(error).splitlines()[0], "see --help and --hydra-help")
+    return None
+
+
+def _deleted(error: OmegaConfBaseException, arguments: Sequence[str]) -> UserError | None:
+    """Return the mistake of deleting a key that is needed; any other missing attribute is a defect."""
+    wanted = error.full_key or ""
+    for argument in arguments:
+        key = key_of(argument)
+        if key and argument.startswith("~") and f"{wanted}.".startswith(f"{key.replace('/', '.')}."):
+            return BadValue("", argument, f"{wanted} is needed", "do not delete it; give it another value")
     return None
