@@ -1,0 +1,189 @@
+"""Support devices and text markers: metal and plastic over the chest, in the same place whatever the finding.
+
+Wires, lines and tubes are polylines of given radius whose chord is that of a cylinder; cans and electrodes are flat plates.
+Every class has a bit: 1 pacemaker (can and leads), 2 central line, 4 endotracheal tube, 8 ECG wires, 16 text marker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cfx.data.phantom.geometry import Grid, Values, plane
+from cfx.data.phantom.glyphs import bitmap
+
+CLASSES: dict[int, str] = {1: "pacemaker", 2: "central_line", 4: "tube", 8: "ecg", 16: "text_marker"}
+"""Bit of each class in the device files, and its name in boxes.csv."""
+
+SUPPORT = ("pacemaker", "central_line", "tube", "ecg")
+"""Columns that say whether a patient carries a support device (text markers are none)."""
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """Devices of a batch on the film.
+
+    Attributes:
+        path: (B, H, W) added path length.
+        cover: bool (B, 5, H, W) where each class is, in the order of CLASSES.
+    """
+
+    path: Tensor
+    cover: Tensor
+
+
+def draw(values: Values, where: Grid) -> Equipment:
+    """Draw every patient's devices and markers on the grid; patients without cost nothing."""
+    count, height, width = where.x.shape
+    path = torch.zeros(count, height, width)
+    cover = torch.zeros(count, len(CLASSES), height, width, dtype=torch.bool)
+    for channel, (name, paint) in enumerate(
+        (("pacemaker", _pacemaker), ("central_line", _central_line), ("tube", _tube), ("ecg", _ecg))
+    ):
+        rows = torch.nonzero(values[name] > 0).squeeze(1)
+        if len(rows) == 0:
+            continue
+        some = {key: column[rows] for key, column in values.items()}
+        part = Grid(
+            where.x[rows], where.y[rows], where.base_x[rows], where.film_x, where.film_y, where.pixel[rows]
+        )
+        drawn = paint(some, part)
+        path.index_add_(0, rows, drawn)
+        cover[rows, channel] = drawn > 0.04
+    _markers(values, where, path, cover)
+    return Equipment(path, cover)
+
+
+def _tubes(where: Grid, points: Tensor, radius: float) -> Tensor:
+    """Chord (0 to 1) through a bent cylinder along points (B, P, 2); never thinner than the pixels can show."""
+    thick = where.pixel.clamp_min(radius)
+    nearest: Tensor | None = None
+    y = where.y
+    for index in range(points.shape[1] - 1):
+        start = points[:, index].float().reshape(-1, 2, 1, 1)
+        step = points[:, index + 1].float().reshape(-1, 2, 1, 1) - start
+        length = step.square().sum(dim=1).clamp_min(1e-9)
+        dx, dy = where.x - start[:, 0], y - start[:, 1]
+        along = ((dx * step[:, 0] + dy * step[:, 1]) / length).clamp_(0.0, 1.0)
+        distance = (dx - along * step[:, 0]).square_() + (dy - along * step[:, 1]).square_()
+        nearest = distance if nearest is None else torch.minimum(nearest, distance)
+    if nearest is None:
+        raise ValueError("a tube needs two points")
+    inside = (1.0 - nearest / thick.square()).clamp_min_(0.0).sqrt_()
+    # a wire thinner than a pixel loses contrast, as a real one does, but not all of it
+    return inside * (radius / thick).sqrt()
+
+
+def _curve(points: list[tuple[Tensor, Tensor]], pieces: int = 7) -> Tensor:
+    """Bezier curve through its first and last of 3 or 4 points, sampled: (B, pieces + 1, 2)."""
+    corners = torch.stack([torch.stack(pair, dim=-1) for pair in points], dim=1)
+    t = torch.linspace(0.0, 1.0, pieces + 1, dtype=corners.dtype).reshape(1, -1, 1)
+    while corners.shape[1] > 1 and corners.dim() == 3:
+        order = corners.shape[1] - 1
+        weights = torch.stack(
+            [_binomial(order, k) * t[..., 0] ** k * (1 - t[..., 0]) ** (order - k) for k in range(order + 1)],
+            dim=-1,
+        )
+        return (weights @ corners.expand(len(corners), -1, -1)).reshape(len(corners), pieces + 1, 2)
+    return corners
+
+
+def _binomial(n: int, k: int) -> float:
+    return float({(2, 0): 1, (2, 1): 2, (2, 2): 1, (3, 0): 1, (3, 1): 3, (3, 2): 3, (3, 3): 1}[n, k])
+
+
+def _pacemaker(values: Values, where: Grid) -> Tensor:
+    """A can below the left clavicle and two leads, into the right atrium and the right ventricle."""
+    px, py = values["pacemaker_x"], values["pacemaker_y"]
+    angle = plane(values["pacemaker_angle"])
+    dx, dy = where.x - plane(px), where.y - plane(py)
+    u = (dx * torch.cos(angle) + dy * torch.sin(angle)) / 0.105
+    v = (dy * torch.cos(angle) - dx * torch.sin(angle)) / 0.085
+    can = (1.0 - u.square().square() - v.square().square()).clamp(0.0, 1.0).pow(0.25) * 1.1
+    zero = torch.zeros_like(px)
+    vein = (zero + 0.10, zero - 0.58)
+    for end in ((zero - 0.06, zero + 0.16), (zero + 0.20, zero + 0.30)):
+        outer = _curve([(px - 0.08, py - 0.03), (px - 0.16, py - 0.17), vein])
+        inner = _curve([vein, (zero - 0.14, zero - 0.42), (zero - 0.20, zero + 0.18), end])
+        can = torch.maximum(can, _tubes(where, torch.cat([outer, inner[:, 1:]], dim=1), 0.012) * 0.65)
+    return can
+
+
+def _central_line(values: Values, where: Grid) -> Tensor:
+    """A catheter from the neck or under a clavicle down the superior vena cava."""
+    side, tip = values["line_side"], values["line_tip"]
+    zero = torch.zeros_like(side)
+    start = (side * 0.20, zero - 1.02)
+    points = _curve([start, (side * 0.22, zero - 0.62), (zero - 0.12, zero - 0.60), (zero - 0.10, tip)], 9)
+    return _tubes(where, points, 0.012) * 0.42
+
+
+def _tube(values: Values, where: Grid) -> Tensor:
+    """An endotracheal tube in the trachea, with its denser wall."""
+    tip = values["tube_tip"]
+    zero = torch.zeros_like(tip)
+    points = torch.stack(
+        [torch.stack([zero + 0.01, zero - 1.15], -1), torch.stack([zero - 0.004, tip], -1)], dim=1
+    )
+    return _tubes(where, points, 0.024) * 0.34
+
+
+def _ecg(values: Values, where: Grid) -> Tensor:
+    """Three electrodes, each with its wire to the edge of the film."""
+    bend, level = values["ecg_bend"], values["ecg_y"]
+    zero = torch.zeros_like(bend)
+    drawn: Tensor | None = None
+    for x, y, end_x, end_y in (
+        (-0.55, -0.45, -0.20, -1.1),
+        (0.58, -0.38, 0.25, -1.1),
+        (0.60, 0.55, 1.3, 0.15),
+    ):
+        place = (zero + x, level + y)
+        wire = _curve([place, (zero + x + bend, level + y - 0.25), (zero + end_x, zero + end_y)])
+        part = _tubes(where, wire, 0.009) * 0.55
+        disc = ((where.x - plane(place[0])).square() + (where.y - plane(place[1])).square()).sqrt()
+        part = torch.maximum(part, (1.0 - (disc / 0.042).pow(6)).clamp_min(0.0) * 0.50)
+        drawn = part if drawn is None else torch.maximum(drawn, part)
+    assert drawn is not None
+    return drawn
+
+
+def _markers(values: Values, where: Grid, path: Tensor, cover: Tensor) -> None:
+    """Stamp letters of lead on the film, in place: L or R by the shoulder, AP PORTABLE along the top."""
+    size = path.shape[-1]
+    for row in range(len(path)):
+        if float(values["marker"][row]) > 0:
+            left = float(values["marker_left"][row]) > 0
+            x = float(values["marker_x"][row]) * (1.0 if left else -1.0)
+            _stamp(
+                path,
+                cover,
+                row,
+                "L" if left else "R",
+                (x, float(values["marker_y"][row])),
+                max(1, size // 64),
+            )
+        if float(values["portable"][row]) > 0:
+            _stamp(
+                path,
+                cover,
+                row,
+                "AP PORTABLE",
+                (-0.42, float(values["portable_y"][row])),
+                max(1, size // 128),
+            )
+
+
+def _stamp(path: Tensor, cover: Tensor, row: int, text: str, centre: tuple[float, float], dot: int) -> None:
+    size = path.shape[-1]
+    letters: NDArray[np.float32] = np.kron(bitmap(text), np.ones((dot, dot), dtype=np.float32))
+    height, width = letters.shape
+    top = min(max(round((centre[1] + 1.0) / 2.0 * size - height / 2), 0), size - height)
+    left = min(max(round((centre[0] + 1.0) / 2.0 * size - width / 2), 0), size - width)
+    lead = torch.from_numpy(letters)
+    path[row, top : top + height, left : left + width] += 2.0 * lead
+    cover[row, -1, top : top + height, left : left + width] |= lead > 0
