@@ -144,3 +144,17 @@ def to_tensor(image: Float) -> Tensor:
 def to_bytes(image: Float) -> Bytes:
     """Round float32 in [0, 1] to uint8; exact for pictures that were 8-bit and already had this size."""
     return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 255.0), dtype=np.uint8)
+
+
+def bytes_to_tensor(pixels: Bytes) -> Tensor:
+    """Turn uint8 (..., H, W) into float32 of the same shape in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32).mul_(2.0 / 255.0).sub_(1.0)
+
+
+def load_tensor(path: str | Path, size: int, argument: str = "image") -> Tensor:
+    """Read one file exactly as the data module does, by way of 8 bits: float32 (1, size, size) in [-1, 1].
+
+    Raises:
+        MissingPath, BadImage: as `read_image`.
+    """
+    return bytes_to_tensor(to_bytes(to_square(read_image(path, argument), size))).unsqueeze(0)
