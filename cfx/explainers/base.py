@@ -1,0 +1,52 @@
+"""What every explainer gives, whatever its method: the same patient, drawn for a series of target probabilities."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Counterfactuals as edits on top of the input, which carry over to the original's resolution.
+
+    field: float (B, T, 2, g, g), velocity (x, y) of the deformation in fractions of width and height.
+    residual: float (B, T, 1, g, g), grey values of the [-1, 1] image added after the deformation.
+    """
+
+    field: Tensor
+    residual: Tensor
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """The pictures of a batch for its targets.
+
+    images: float (B, T, 1, H, W) in [-1, 1].
+    targets: float (B, T), the posterior asked for.
+    posterior: float (B, T), what the black box says of each picture.
+    edits: the edits behind the pictures; None where the method re-synthesises them.
+    """
+
+    images: Tensor
+    targets: Tensor
+    posterior: Tensor
+    edits: Edits | None = None
+
+
+class Explainer(nn.Module, ABC):
+    """A counterfactual method with the frozen black box that it explains."""
+
+    name: str
+
+    @abstractmethod
+    def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
+        """Draws each image at each of its targets.
+
+        Args:
+            image: float (B, 1, H, W) in [-1, 1].
+            targets: float (B, T) in [0, 1], the posteriors asked for.
+
+        Returns:
+            `Counterfactual` on the device of `image`, without gradients.
+        """

@@ -1,0 +1,99 @@
+"""Random draws that depend on (seed, iteration, picture) alone.
+
+Every picture has its own stream, so a resumed run draws what an uninterrupted one would have drawn, and two processes
+with half a batch each draw what one process draws for the whole of it.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_MIX = 0x9E3779B97F4A7C15
+_MASK = (1 << 63) - 1
+
+
+class Views(NamedTuple):
+    """Small changes of view for `look`, for one draw of a batch.
+
+    placement: float (B, 3) in [-1, 1]: shift across, shift down, scale.
+    grain: float (B,) in [0, 1], how much of the noise each picture gets.
+    noise: float (B, 1, H, W), standard normal.
+    """
+
+    placement: Tensor
+    grain: Tensor
+    noise: Tensor
+
+
+class Draws(NamedTuple):
+    """All that one training iteration draws for its batch.
+
+    target: float (B,) in [0, 1], uniform. extreme: bool (B,), replace the target by the far end of the posterior.
+    bins: int64-like float (B,) in [0, 1), for rules that draw a bin.
+    views: one `Views` for each look of the black box.
+    """
+
+    target: Tensor
+    extreme: Tensor
+    views: list[Views]
+
+
+def stream(seed: int, iteration: int, picture: int) -> torch.Generator:
+    """A CPU generator for one picture in one iteration; different for any two different triples but by hash collision."""
+    mixed = seed
+    for part in (iteration, picture):
+        mixed = (((mixed ^ part) * _MIX) ^ (mixed >> 29)) & _MASK
+        mixed ^= mixed >> 32
+    return torch.Generator().manual_seed(mixed)
+
+
+def draw(
+    index: Tensor, size: tuple[int, int], *, seed: int, iteration: int, looks: int, extremes: float
+) -> Draws:
+    """Draws for the pictures `index` (B,) of an iteration.
+
+    Args:
+        index: int64 (B,), rows of the pictures in their table.
+        size: height and width of the pictures.
+        seed, iteration: of the run.
+        looks: number of views that the black box is averaged over.
+        extremes: share of targets put at the far end.
+    """
+    uniform, noise = [], []
+    for picture in index.tolist():
+        source = stream(seed, iteration, int(picture))
+        uniform.append(torch.rand(2 + 4 * looks, generator=source))
+        noise.append(torch.randn(looks, 1, *size, generator=source))
+    numbers = torch.stack(uniform).to(index.device)
+    grains = torch.stack(noise).to(index.device)
+    per_view = numbers[:, 2:].view(len(index), looks, 4)
+    views = [Views(2 * per_view[:, i, :3] - 1, per_view[:, i, 3], grains[:, i]) for i in range(looks)]
+    return Draws(numbers[:, 0], numbers[:, 1] < extremes, views)
+
+
+def look(image: Tensor, view: Views, *, shift: float, scale: float, noise: float) -> Tensor:
+    """The picture as the black box might have met it: slightly moved, slightly larger or smaller, slightly noisier.
+
+    What flips the posterior only at one alignment of pixels does not survive this; anatomy does.
+
+    Args:
+        image: float (B, 1, H, W).
+        view: the draw.
+        shift: largest shift along each axis as a share of the half-width.
+        scale: largest relative change of size.
+        noise: largest standard deviation of the noise, in grey values of the [-1, 1] image.
+    """
+    size = 1 + scale * view.placement[:, 2]
+    zero = torch.zeros_like(size)
+    rows = torch.stack(
+        [
+            torch.stack([size, zero, shift * view.placement[:, 0]], dim=1),
+            torch.stack([zero, size, shift * view.placement[:, 1]], dim=1),
+        ],
+        dim=1,
+    )
+    grid = F.affine_grid(rows.to(image.dtype), list(image.shape), align_corners=False)
+    moved = F.grid_sample(image, grid, "bilinear", "border", align_corners=False)
+    return moved + noise * view.grain.view(-1, 1, 1, 1).to(image.dtype) * view.noise.to(image.dtype)

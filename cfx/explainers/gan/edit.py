@@ -1,0 +1,149 @@
+"""The edit of the default explainer: a smooth deformation of the picture plus a low-frequency residual.
+
+Both live on a small g x g control grid and are spread over the picture by cubic B-splines (free-form deformation,
+Rueckert et al. 1999), so an edit drawn on a 64-px copy is the same edit on the original at full resolution: the grid
+is evaluated at more pixels, the picture itself is resampled once and never resized.
+
+The deformation is the flow of a stationary velocity field, integrated by scaling and squaring (Arsigny et al. 2006):
+anatomy can be pushed and squeezed, never folded, torn or duplicated, and the flow of the negated velocity undoes it.
+A control grid can not draw a grid of dots, which is the adversarial noise that an unrestricted residual ends in.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cfx.explainers.gan.output import Edit
+
+SQUARINGS = 4
+"""Squarings of the flow; the first step moves a pixel by at most 1/16 of the whole displacement."""
+FLOW_NODES = 4
+"""Nodes of the integrated flow for each cell of the control grid."""
+
+
+def spline_basis(
+    size: int, grid: int, *, odd: bool, corners: bool = False, like: Tensor | None = None
+) -> Tensor:
+    """Cubic B-spline weights that spread `grid` control values over `size` positions of one axis.
+
+    The first and the last control value sit on the image border. Beyond it the values are mirrored: evenly, or with
+    the sign turned (`odd`), which makes the spline exactly zero on the border once the outer control values are zero.
+
+    Args:
+        size: positions on the axis, at pixel centres, or from border to border where `corners` is set.
+        grid: control values on the axis, at least 4.
+        odd: mirror with the sign turned.
+        corners: positions are nodes of which the first and last lie on the border.
+        like: gives dtype and device.
+
+    Returns:
+        float (size, grid); rows sum to 1 where `odd` is not set, and no weight is negative beyond the mirroring.
+    """
+    dtype = torch.float32 if like is None else like.dtype
+    device = None if like is None else like.device
+    if corners:
+        position = torch.linspace(0, grid - 1, size, dtype=torch.float64, device=device)
+    else:
+        position = (torch.arange(size, dtype=torch.float64, device=device) + 0.5) / size * (grid - 1)
+    knots = torch.arange(-1, grid + 1, dtype=torch.float64, device=device)
+    distance = (position[:, None] - knots[None, :]).abs()
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = (2 - distance).clamp(min=0) ** 3 / 6
+    weights = torch.where(distance < 1, near, far)
+    basis = weights[:, 1:-1].clone()
+    sign = -1.0 if odd else 1.0
+    basis[:, 1] += sign * weights[:, 0]
+    basis[:, -2] += sign * weights[:, -1]
+    return basis.to(dtype)
+
+
+def spread(values: Tensor, height: int, width: int, *, odd: bool, corners: bool = False) -> Tensor:
+    """Control values (B, C, g, g) as a smooth map (B, C, height, width); see `spline_basis`."""
+    rows = spline_basis(height, values.shape[-2], odd=odd, corners=corners, like=values)
+    columns = spline_basis(width, values.shape[-1], odd=odd, corners=corners, like=values)
+    return rows @ values @ columns.T
+
+
+def still_border(field: Tensor) -> Tensor:
+    """The field (B, 2, g, g) with its outermost control values set to zero: the image border does not move."""
+    return F.pad(field[..., 1:-1, 1:-1], (1, 1, 1, 1))
+
+
+def _identity_grid(height: int, width: int, corners: bool, like: Tensor) -> Tensor:
+    """Sampling positions (1, H, W, 2) of the picture itself, in grid_sample's [-1, 1] coordinates (x, y)."""
+    theta = torch.eye(2, 3, dtype=like.dtype, device=like.device)[None]
+    return F.affine_grid(theta, [1, 1, height, width], align_corners=corners)
+
+
+def flow(velocity: Tensor, squarings: int = SQUARINGS) -> Tensor:
+    """Integrates a velocity for unit time.
+
+    Args:
+        velocity: float (B, 2, g, g), (x, y) in fractions of the image width and height.
+        squarings: number of times that the flow is composed with itself.
+
+    Returns:
+        float (B, 2, n, n) displacement in the same fractions on n = 4 (g - 1) + 1 nodes from border to border. The
+        nodes do not depend on the picture, so that every resolution gets the same deformation.
+    """
+    nodes = FLOW_NODES * (velocity.shape[-1] - 1) + 1
+    moved = spread(velocity / 2**squarings, nodes, nodes, odd=True, corners=True)
+    here = _identity_grid(nodes, nodes, True, velocity)
+    for _ in range(squarings):
+        there = here + 2 * moved.permute(0, 2, 3, 1)
+        moved = moved + F.grid_sample(moved, there, "bilinear", "border", align_corners=True)
+    return moved
+
+
+def displacement(velocity: Tensor, height: int, width: int) -> Tensor:
+    """The deformation of `velocity` (B, 2, g, g) at the pixel centres of a picture.
+
+    Returns:
+        float (B, 2, height, width), (x, y) in fractions of width and height: pixel u of the drawn picture is read at
+        u + displacement(u) of the source. Smaller in norm than the largest velocity; zero on the border.
+    """
+    nodes = flow(velocity)
+    centres = _identity_grid(height, width, False, velocity).expand(len(velocity), -1, -1, -1)
+    return F.grid_sample(nodes, centres, "bilinear", "border", align_corners=True)
+
+
+def warp(image: Tensor, velocity: Tensor) -> Tensor:
+    """Deforms pictures or masks.
+
+    Args:
+        image: float (B, C, H, W) of any size and range.
+        velocity: float (B, 2, g, g) in fractions of width and height.
+
+    Returns:
+        float (B, C, H, W), resampled once (bicubic). Exactly the input where the velocity is zero.
+    """
+    height, width = image.shape[-2:]
+    offset = displacement(velocity, height, width).permute(0, 2, 3, 1)
+    grid = _identity_grid(height, width, False, image) + 2 * offset
+    moved = F.grid_sample(image, grid, "bicubic", "border", align_corners=False)
+    # Where nothing moves the value is the image's, bit for bit, and the gradient is still the deformation's: training
+    # starts at a zero edit.
+    still = (offset == 0).all(dim=-1)[:, None]
+    return torch.where(still, image + (moved - moved.detach()), moved)
+
+
+def apply_edit(image: Tensor, field: Tensor, residual: Tensor) -> Tensor:
+    """Draws an edit on pictures of any resolution.
+
+    Args:
+        image: float (B, 1, H, W) in [-1, 1].
+        field: float (B, 2, g, g), velocity in fractions of width and height.
+        residual: float (B, 1, g, g) in grey values of the [-1, 1] image, added after the deformation.
+
+    Returns:
+        float (B, 1, H, W) in [-1, 1]. A zero edit gives the input, bit for bit.
+    """
+    height, width = image.shape[-2:]
+    added = spread(residual, height, width, odd=False)
+    return (warp(image, field) + added).clamp(-1, 1)
+
+
+def scale_edit(edit: Edit, strength: Tensor) -> Edit:
+    """The edit with each image's field and residual multiplied by `strength` (B,)."""
+    factor = strength.view(-1, 1, 1, 1)
+    return Edit(edit.field * factor, edit.residual * factor)
