@@ -58,7 +58,11 @@ class UNet(nn.Module):
         self.multiple = stem * 2**levels
         widths = [width * min(2**level, 8) for level in range(levels + 1)]
         self.down = nn.ModuleList(
-            ConvBlock(stem**2 if level == 0 else widths[level - 1], widths[level], dropout if level >= levels - 1 else 0.0)
+            ConvBlock(
+                stem**2 if level == 0 else widths[level - 1],
+                widths[level],
+                dropout if level >= levels - 1 else 0.0,
+            )
             for level in range(levels + 1)
         )
         self.up = nn.ModuleList(
@@ -131,7 +135,9 @@ class JudgeNet(nn.Module):
         self.context = nn.Sequential(nn.Linear(wide, wide), nn.SiLU(inplace=True), nn.Linear(wide, wide))
         self.dropout = nn.Dropout2d(dropout)
         self.merge = nn.Sequential(
-            nn.Conv2d(wide + width, width, 3, padding=1, bias=False), nn.GroupNorm(8, width), nn.SiLU(inplace=True)
+            nn.Conv2d(wide + width, width, 3, padding=1, bias=False),
+            nn.GroupNorm(8, width),
+            nn.SiLU(inplace=True),
         )
         self.head = nn.Conv2d(width, len(STRUCTURES) * 4, 3, padding=1)
 

@@ -1,0 +1,69 @@
+"""What every training shares: averaged weights, the learning rate's course, which weights decay."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+
+def averaged_copy(network: nn.Module) -> nn.Module:
+    """Return a copy of a network to hold its averaged weights: without gradients, in eval mode."""
+    return copy.deepcopy(network).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the averaged weights towards the present ones: `average = d * average + (1 - d) * network`.
+
+    Args:
+        average: changed in place; parameters and floating buffers are averaged, counters are copied.
+        network: the network being trained.
+        decay: d in [0, 1), reached slowly: `min(decay, (1 + step) / (10 + step))`, since early weights say little.
+        step: optimiser steps done so far.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    for mean, present in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(present, 1 - decay)
+        else:
+            mean.copy_(present)
+
+
+def plain_copy(network: nn.Module) -> nn.Module:
+    """Return a copy on the CPU with dense, contiguous weights, as files want them, in eval mode."""
+    copied = copy.deepcopy(network).cpu()
+    copied.to(memory_format=torch.contiguous_format)
+    return copied.eval()
+
+
+def warm_cosine(total: int, warmup: float) -> Callable[[int], float]:
+    """Factor of the learning rate by step: linear rise over `warmup * total` steps, cosine to zero at `total`."""
+    rise = max(warmup * total, 1.0)
+
+    def factor(step: int) -> float:
+        return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0))))
+
+    return factor
+
+
+def warmed_adamw(
+    network: nn.Module, *, lr: float, weight_decay: float, total: int, warmup: float
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
+    """AdamW with betas (0.9, 0.99) and `warm_cosine`; biases and normalisations have no weight decay.
+
+    Args:
+        network: what is trained.
+        lr: peak learning rate.
+        weight_decay: of matrices and kernels.
+        total: optimiser steps of the whole training.
+        warmup: share of them during which the rate rises.
+    """
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99))
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, warm_cosine(max(total, 1), warmup))
