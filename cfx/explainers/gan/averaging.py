@@ -30,5 +30,5 @@ class MovingAverage(nn.Module):
         decay = min(self.decay, (1 + updates) / (10 + updates))
         for mean, value in zip(self.network.parameters(), network.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
-        for kept, value in zip(self.network.buffers(), network.buffers(), strict=True):
-            kept.copy_(value)
+        for kept, newest in zip(self.network.buffers(), network.buffers(), strict=True):
+            kept.copy_(newest)

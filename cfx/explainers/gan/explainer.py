@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cfx.explainers.base import Counterfactual, Edits, Explainer
 from cfx.explainers.gan.conditioning import Conditioning
 from cfx.explainers.gan.edit import apply_edit
-from cfx.explainers.gan.output import Edit
+from cfx.explainers.gan.networks import EditGenerator
 
 KNOBS = ("calibrated", "raw")
 TARGET_LIMIT = 0.02
@@ -100,10 +100,10 @@ class GanExplainer(Explainer):
         The calibrated knob aims at targets clipped to [0.02, 0.98]: a probability of 1 has no finite logit.
         """
         posterior: Tensor = self.blackbox(image)
-        if self.knob == "raw" or not hasattr(self.network, "propose"):
+        if self.knob == "raw" or not isinstance(self.network, EditGenerator):
             return self._raw(image, posterior, targets)
         wanted = targets.clamp(TARGET_LIMIT, 1 - TARGET_LIMIT)
-        field, residual = self._anchor_edits(image, posterior)
+        field, residual = self._anchor_edits(self.network, image, posterior)
         knob = torch.linspace(0, self.overshoot, self.settings + 1, device=image.device)[1:]
         knob = torch.cat([-knob.flip(0), knob.new_zeros(1), knob])
         curve = self._ask(image, field, residual, knob.expand(len(image), -1))
@@ -126,14 +126,16 @@ class GanExplainer(Explainer):
         pictures = torch.stack(images, 1)
         return Counterfactual(pictures, targets, self._posterior(pictures), edits)
 
-    def _anchor_edits(self, image: Tensor, posterior: Tensor) -> tuple[Tensor, Tensor]:
+    def _anchor_edits(
+        self, network: EditGenerator, image: Tensor, posterior: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Edits on the path at knob -1, ..., 0, ..., 1: field (B, 2 A + 1, 2, g, g) and residual (B, 2 A + 1, 1, g, g)."""
         fields, residuals = [], []
         for step in range(-self.anchors, self.anchors + 1):
             share = abs(step) / self.anchors
             end = 1.0 if step > 0 else 0.0
             target = posterior + share * (end - posterior)
-            direction: Edit = self.network.propose(image, posterior, target)
+            direction = network.propose(image, posterior, target)
             strength = (target - posterior).view(-1, 1, 1, 1)
             fields.append(direction.field * strength)
             residuals.append(direction.residual * strength)
@@ -157,18 +159,16 @@ class GanExplainer(Explainer):
         """The pictures (B, T, 1, H, W) of edits (B, T), chunk by chunk."""
         count = edits.field.shape[1]
         pictures = image.repeat_interleave(count, dim=0)
-        parts = zip(
-            pictures.split(self.chunk),
-            edits.field.flatten(0, 1).split(self.chunk),
-            edits.residual.flatten(0, 1).split(self.chunk),
-            strict=True,
-        )
-        return torch.cat([apply_edit(*part) for part in parts]).unflatten(0, (len(image), count))
+        field, residual = edits.field.flatten(0, 1), edits.residual.flatten(0, 1)
+        parts = [slice(start, start + self.chunk) for start in range(0, len(pictures), self.chunk)]
+        drawn = torch.cat([apply_edit(pictures[part], field[part], residual[part]) for part in parts])
+        return drawn.reshape(len(image), count, *image.shape[1:])
 
     def _posterior(self, images: Tensor) -> Tensor:
         """The black box's posterior (B, T) of pictures (B, T, 1, H, W), chunk by chunk."""
-        answers = [self.blackbox(part) for part in images.flatten(0, 1).split(self.chunk)]
-        return torch.cat(answers).unflatten(0, images.shape[:2])
+        flat = images.flatten(0, 1)
+        parts = [slice(start, start + self.chunk) for start in range(0, len(flat), self.chunk)]
+        return torch.cat([self.blackbox(flat[part]) for part in parts]).reshape(images.shape[:2])
 
     def _ask(self, image: Tensor, field: Tensor, residual: Tensor, knob: Tensor) -> Tensor:
         """The black box's posterior (B, T) at knob settings (B, T)."""

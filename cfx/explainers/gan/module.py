@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from cfx.classifiers.blackbox import BlackBox
 from cfx.data.batch import MASK_NAMES, Batch
 from cfx.explainers.gan import losses
 from cfx.explainers.gan.averaging import MovingAverage
@@ -24,7 +25,6 @@ from cfx.explainers.gan.losses import LossWeights
 from cfx.explainers.gan.output import GeneratorOutput
 
 LOW, HIGH = 0.2, 0.8
-VALID_METRICS = ("reach_up", "reach_down", "target_mae")
 
 
 class CounterfactualGAN(pl.LightningModule):
@@ -49,11 +49,13 @@ class CounterfactualGAN(pl.LightningModule):
         seed: of the draws.
     """
 
+    iteration: Tensor
+
     def __init__(
         self,
         network: nn.Module,
         discriminator: nn.Module,
-        blackbox: nn.Module,
+        blackbox: BlackBox,
         loss: LossWeights | Mapping[str, Any],
         *,
         regions: Sequence[str] = ("left_lung", "right_lung"),
@@ -87,13 +89,13 @@ class CounterfactualGAN(pl.LightningModule):
         self.save_hyperparameters(ignore=["network", "discriminator", "blackbox", "loss", "regions"])
         self.network = network
         self.discriminator = discriminator
-        self.blackbox = blackbox.requires_grad_(False).eval()
+        self.blackbox: BlackBox = blackbox.requires_grad_(False).eval()
         self.average = MovingAverage(network, ema)
         self.weights = loss if isinstance(loss, LossWeights) else LossWeights(**dict(loss))
         self.channels = [MASK_NAMES.index(name) for name in regions]
         self.conditioning = Conditioning(conditioning, bins)
         self.register_buffer("iteration", torch.zeros((), dtype=torch.int64))
-        self.valid = nn.ModuleDict({name: MeanMetric() for name in VALID_METRICS})
+        self.reach_up, self.reach_down, self.target_mae = MeanMetric(), MeanMetric(), MeanMetric()
 
     # --- what others need to know -------------------------------------------------------------------------------
 
@@ -266,15 +268,16 @@ class CounterfactualGAN(pl.LightningModule):
         for wanted in (0.0, 0.5, 1.0):
             target = self.conditioning.round(torch.full_like(posterior, wanted))
             got: Tensor = self.blackbox(self.average.network(image, own, target).image)
-            self.valid["target_mae"].update((got - wanted).abs())
+            self.target_mae.update((got - wanted).abs())
             if wanted == 1.0 and bool((posterior < LOW).any()):
-                self.valid["reach_up"].update((got[posterior < LOW] >= HIGH).float())
+                self.reach_up.update((got[posterior < LOW] >= HIGH).float())
             if wanted == 0.0 and bool((posterior > HIGH).any()):
-                self.valid["reach_down"].update((got[posterior > HIGH] <= LOW).float())
+                self.reach_down.update((got[posterior > HIGH] <= LOW).float())
 
     def on_validation_epoch_end(self) -> None:
         """Logs valid/reach_up, valid/reach_down and valid/target_mae; a group without pictures counts as 0."""
-        for name, metric in self.valid.items():
+        metrics = {"reach_up": self.reach_up, "reach_down": self.reach_down, "target_mae": self.target_mae}
+        for name, metric in metrics.items():
             value = metric.compute()
             self.log(f"valid/{name}", torch.nan_to_num(value, nan=0.0))
             metric.reset()

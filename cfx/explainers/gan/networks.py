@@ -41,7 +41,8 @@ class ConditionedBlock(nn.Module):
         scale1, shift1, scale2, shift2 = self.film(condition)[:, :, None, None].chunk(4, dim=1)
         hidden = self.conv1(F.silu(self.norm1(features) * (1 + scale1) + shift1))
         hidden = self.conv2(F.silu(self.norm2(hidden) * (1 + scale2) + shift2))
-        return features + hidden
+        added: Tensor = features + hidden
+        return added
 
 
 class EditGenerator(nn.Module):
@@ -81,8 +82,8 @@ class EditGenerator(nn.Module):
         self.block5 = ConditionedBlock(width, hidden)
         self.head_norm = nn.GroupNorm(8, width)
         self.head = nn.Conv2d(width, 3, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
     def propose(self, image: Tensor, posterior: Tensor, target: Tensor) -> Edit:
         """The direction h(x, p, c) of the edit at full strength, before the factor (c - p); shapes as in `forward`."""
