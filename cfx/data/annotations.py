@@ -40,6 +40,7 @@ class Annotations:
         masks: uint8 (N, 3, h, w), 255 inside: heart, left lung, right lung; or None.
         devices: uint8 (N, h, w), above 0 on a device; or None.
         posterior: float32 (N,) in [0, 1], NaN where unknown; or None.
+
     """
 
     image_ids: list[str]
@@ -67,6 +68,7 @@ class Annotations:
             device_mask: image to shares (B, 1, h, w) in [0, 1]; 0.5 and more is a device.
             batch_size: pictures at a time.
             device: where the networks are.
+
         """
         masks: list[Bytes] = []
         devices: list[Bytes] = []
@@ -104,7 +106,7 @@ class Annotations:
         return Found(masks, known, None if devices is None else devices[:, 0], posterior)
 
     def save(self, folder: Path) -> None:
-        """Write masks.npy, devices.npy, posterior.npy and last of all image_ids.json, which marks it complete."""
+        """Write masks.npy, devices.npy, posterior.npy; last of all image_ids.json, which marks them complete."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("masks", "devices", "posterior"):
             array = getattr(self, name)
@@ -123,6 +125,7 @@ class Annotations:
         Raises:
             MissingPath: the folder holds no finished annotations.
             WrongLayout: the files do not belong together.
+
         """
         names = folder / "image_ids.json"
         if not names.is_file():

@@ -11,8 +11,8 @@ MASK_NAMES: Final = ("heart", "left_lung", "right_lung")
 class Batch(TypedDict, total=False):
     """A batch of B square pictures of H = W pixels and what is known of them.
 
-    `image`, `label` and `index` are always there; the rest only where the data or an annotation stage gives it.
-    One item of a data set has the same keys without the leading B.
+    `image`, `label` and `index` are always there; the rest only where the data or an annotation stage gives
+    it. One item of a data set has the same keys without the leading B.
     """
 
     image: Tensor
@@ -26,6 +26,6 @@ class Batch(TypedDict, total=False):
     devices: Tensor
     """float32 (B, 1, H, W), 1 where a support device or a text marker is, else 0."""
     posterior: Tensor
-    """float32 (B,): the black box's posterior in [0, 1]; NaN where unknown or where the picture was augmented."""
+    """float32 (B,): the black box's posterior in [0, 1]; NaN where unknown or where augmented."""
     index: Tensor
     """int64 (B,): row of the picture in the table of its split."""

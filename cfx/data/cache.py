@@ -1,7 +1,7 @@
 """Decode every file once: pictures of a fixed size as one uint8 array, in memory or as a memory-mapped .npy.
 
-The name of the file on disk is a hash of the paths, their times of change, their lengths and the size asked for, so
-that a changed file is decoded again. One process decodes, others wait and then map the same pages.
+The name of the file on disk is a hash of the paths, their times of change, their lengths and the size asked
+for, so that a changed file is decoded again. One process decodes, others wait and then map the same pages.
 """
 
 import json
@@ -32,6 +32,7 @@ def fingerprint(kind: str, size: int, parts: Iterable[str]) -> str:
         kind: `images`, `masks` or `devices`.
         size: side in pixels.
         parts: for each row a path, whose time and length enter the hash, or any text.
+
     """
     digest = blake2b(f"{_VERSION}|{kind}|{size}".encode(), digest_size=12)
     for part in parts:
@@ -67,6 +68,7 @@ def build_array(
 
     Raises:
         UserError: the first failure, where `stop` is set.
+
     """
     if folder is None:
         array = np.zeros((count, *shape), dtype=np.uint8)

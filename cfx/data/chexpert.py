@@ -3,8 +3,8 @@
     <root>/train.csv, valid.csv and, where it is there, test.csv
     <root>/train/patient00001/study1/view1_frontal.jpg
 
-The tables' `Path` starts with the data set's own folder name (`CheXpert-v1.0-small/train/...`), which is not looked
-at, so that the folder may be renamed.
+The tables' `Path` starts with the data set's own folder name (`CheXpert-v1.0-small/train/...`), which is not
+looked at, so that the folder may be renamed.
 """
 
 from pathlib import Path
@@ -26,12 +26,13 @@ class CheXpert:
 
     Args:
         root: the folder that holds train.csv, or its parent where it is the only such folder in it.
-        blank: `zeros` takes a finding that the report does not mention (an empty cell) for absent, as in the CheXpert
-            paper; `ignore` leaves it unknown. Columns that a table lacks are unknown in either case.
+        blank: `zeros` takes a finding that the report does not mention (an empty cell) for absent, as in the
+            CheXpert paper; `ignore` leaves it unknown. Columns that a table lacks are unknown in either case.
 
     Raises:
         MissingPath: no such root, at `frame`.
         WrongLayout: a table is missing or has no `Path`, at `frame`.
+
     """
 
     name = "chexpert"
@@ -62,10 +63,8 @@ class CheXpert:
     def frame(self) -> pd.DataFrame:
         """Return the table of all pictures, training first, in the order of the files."""
         root = self.folder()
-        tables = []
-        for part in _PARTS:
-            if part == "train" or (root / f"{part}.csv").exists():
-                tables.append(self._read(root, part))
+        there = [part for part in _PARTS if part == "train" or (root / f"{part}.csv").exists()]
+        tables = [self._read(root, part) for part in there]
         if len(tables) == 1:
             frames.require(root, ["valid.csv", "test.csv"], "CheXpert data set")
         return pd.concat(tables, ignore_index=True)

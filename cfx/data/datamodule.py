@@ -40,7 +40,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
         source: the data set.
         size: side of the pictures in pixels; see `cfx.data.reading.to_square`.
         findings: label columns, in the order of the labels; may be empty for a segmenter.
-        views: the views to keep, of PA, AP and LATERAL; where the data set knows no views at all, everything is kept.
+        views: the views to keep, of PA, AP and LATERAL; where the data set knows no views at all, everything
+            is kept.
         uncertain: what -1 becomes, see `cfx.data.labels.apply_policy`.
         splits: how patients are shared out.
         part: the training part whose rows are `train`.
@@ -51,8 +52,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
         transform: augmentation of the training pictures, or None.
         annotations: masks, devices and posteriors computed before; they take the place of the source's.
         masks_from: table of published masks, joined to the source's.
-        balance: None, `finding` (positives of the first finding make `balance_share` of the draws), or `posterior`
-            (each of ten bins of the posterior is drawn equally often).
+        balance: None, `finding` (positives of the first finding make `balance_share` of the draws), or
+            `posterior` (each of ten bins of the posterior is drawn equally often).
         balance_share: see `balance`.
         limit: at most so many pictures a split, half of them positive where there are enough.
         cache: folder for decoded pictures, see `cfx.data.cache`; None keeps them in memory.
@@ -60,6 +61,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
 
     Raises:
         UserError: at construction for values that can not be meant, at `setup` for the data set's own faults.
+
     """
 
     def __init__(
@@ -192,6 +194,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         Raises:
             UnknownChoice: not train, valid or test.
             EmptySplit: no row is left in it.
+
         """
         _check_choice("split", split, SPLITS)
         if not self._tables:
@@ -239,6 +242,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
 
         Raises:
             UnknownChoice, EmptySplit: as `table`.
+
         """
         self.table(split)
         loaded = self._load(split)

@@ -17,7 +17,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Key(NamedTuple):
-    """Which picture, in which epoch, drawn for the how-manieth time in it: all that augmentation depends on."""
+    """A picture's row, the epoch, and how often it was drawn before in it: what augmentation depends on."""
 
     row: int
     epoch: int = 0
@@ -30,7 +30,7 @@ class Transform(Protocol):
     def __call__(
         self, image: Bytes, masks: Bytes | None, devices: Bytes | None, seed: int
     ) -> tuple[Bytes, Bytes | None, Bytes | None]:
-        """Return the changed uint8 image (H, W), masks (3, H, W) and devices (H, W); the same for the same seed."""
+        """Return the changed uint8 image (H, W), masks (3, H, W), devices (H, W); the same for the same seed."""
         ...
 
 
@@ -47,6 +47,7 @@ class ChestXrayDataset(Dataset[Batch]):
         posterior: float32 (N,) with NaN where unknown, or None.
         transform: augmentation, or None.
         seed: of the augmentation.
+
     """
 
     def __init__(

@@ -25,11 +25,12 @@ def is_dicom(path: Path) -> bool:
 def read_dicom(path: Path, argument: str = "image") -> Float:
     """Read a single-frame DICOM picture as grey float32 (H, W) in [0, 1], bone white.
 
-    The stored rescaling and the first window of the file are applied (DICOM PS3.3 C.11.1 and C.11.2); without a
-    window the range of the pixels is taken. MONOCHROME1 is inverted.
+    The stored rescaling and the first window of the file are applied (DICOM PS3.3 C.11.1 and C.11.2); without
+    a window the range of the pixels is taken. MONOCHROME1 is inverted.
 
     Raises:
         BadImage: pydicom is missing, or the file can not be decoded or holds no single grey picture.
+
     """
     try:
         pydicom = importlib.import_module("pydicom")

@@ -1,4 +1,4 @@
-"""What the readers of the data sets share: checked folders, checked tables, one spelling of view, sex and split."""
+"""What the readers share: checked folders and tables, one spelling of view, sex and split."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -41,6 +41,7 @@ def check_root(root: str | Path, argument: str = "data.root") -> Path:
 
     Raises:
         MissingPath: it is not there or is a file.
+
     """
     path = Path(root).expanduser()
     if not path.exists():
@@ -55,6 +56,7 @@ def require(root: Path, names: Sequence[str], data_set: str, argument: str = "da
 
     Raises:
         WrongLayout: none does; the missing file is named.
+
     """
     for name in names:
         if (root / name).exists():
@@ -82,6 +84,7 @@ def read_table(
     Raises:
         MissingPath: no such file.
         WrongLayout: not a table, no rows, or a column is missing (the nearest one is named).
+
     """
     if not path.is_file():
         raise MissingPath(argument, str(path), "no such table", "check the path")

@@ -53,7 +53,7 @@ TABLE_COLUMNS: Final = (
 
 
 def label_columns(frame: pd.DataFrame) -> list[str]:
-    """Return the columns that can be labels: numeric, of values -1, 0, 1 and NaN alone, and not of the fixed ones."""
+    """Return the columns that can be labels: not one of the fixed ones, and of -1, 0, 1 and NaN alone."""
     found = []
     for column in frame.columns:
         if column in TABLE_COLUMNS or not pd.api.types.is_numeric_dtype(frame[column]):
@@ -67,10 +67,12 @@ def label_columns(frame: pd.DataFrame) -> list[str]:
 def check_findings(frame: pd.DataFrame, findings: Sequence[str], argument: str = "data.findings") -> None:
     """Refuse a finding that the table does not have, naming the nearest one.
 
-    A table without a single label column passes: a black box can be explained on pictures nobody has labelled.
+    A table without a single label column passes: a black box can be explained on pictures that nobody has
+    labelled.
 
     Raises:
         UnknownChoice: the table has labels, but not this one.
+
     """
     known = label_columns(frame)
     if not known:
@@ -90,12 +92,13 @@ def apply_policy(
     Args:
         frame: a source's table.
         findings: the columns; one the table lacks is added as NaN.
-        uncertain: `ignore` (to NaN), `ones` or `zeros` for -1; or a mapping from finding to one of them, where the
-            key `default` gives the rest (`ignore` without it).
+        uncertain: `ignore` (to NaN), `ones` or `zeros` for -1; or a mapping from finding to one of them,
+            where the key `default` gives the rest (`ignore` without it).
 
     Raises:
         UnknownChoice: no such policy, or a policy for a finding that is not among `findings`.
         BadValue: a label other than 1, 0, -1 and NaN.
+
     """
     policies = {"default": uncertain} if isinstance(uncertain, str) else dict(uncertain)
     for finding, policy in policies.items():
@@ -134,6 +137,7 @@ def check_positives(frame: pd.DataFrame, findings: Sequence[str], where: str) ->
 
     Raises:
         TooFewPositives: labels, but not one positive.
+
     """
     for finding in findings:
         values = frame[finding]

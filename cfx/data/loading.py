@@ -30,6 +30,7 @@ class Loaded:
         masks: uint8 (N, 3, size, size), or None.
         has_masks: bool (N,), or None.
         devices: uint8 (N, size, size), 1 on a device, or None.
+
     """
 
     table: pd.DataFrame
@@ -44,6 +45,7 @@ def drop_repeats(frame: pd.DataFrame, skip: Skip) -> pd.DataFrame:
 
     Raises:
         WrongLayout: by way of `skip`, for each picture that has more than one row.
+
     """
     repeated = frame["image_id"].duplicated()
     for name in frame.loc[repeated, "image_id"].astype(str).unique():
@@ -65,6 +67,7 @@ def drop_missing(frame: pd.DataFrame, skip: Skip) -> pd.DataFrame:
 
     Raises:
         MissingPath: by way of `skip`, for each file that is not.
+
     """
     there = np.array([os.path.isfile(path) for path in frame["path"]], dtype=bool)
     missing = int((~there).sum())
@@ -93,8 +96,8 @@ def load(
 ) -> Loaded:
     """Decode what the rows name.
 
-    A picture that can not be read takes its row with it; a mask or device picture that can not be read leaves the
-    picture without one.
+    A picture that can not be read takes its row with it; a mask or device picture that can not be read leaves
+    the picture without one.
 
     Args:
         table: rows of a split.
@@ -104,6 +107,7 @@ def load(
         stop: raise the first failure.
         folder: cache on disk, or None.
         threads: decoders at work at once.
+
     """
 
     def build(

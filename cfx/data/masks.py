@@ -18,7 +18,9 @@ _RLE_COLUMNS: Final = ("heart_rle", "left_rle", "right_rle")
 
 
 def bits_to_channels(bits: Bytes, size: int) -> Bytes:
-    """Turn a bit field (H, W) into soft uint8 channels (3, size, size): heart, left lung, right lung, 255 inside.
+    """Turn a bit field (H, W) into soft uint8 channels (3, size, size), 255 inside.
+
+    Channels are heart, left lung and right lung.
 
     Each channel is padded and shrunk like the picture, so that its edge keeps sub-pixel places.
     """
@@ -32,11 +34,12 @@ def _soft(mask: npt.NDArray[np.float32], size: int) -> Bytes:
 def decode_rle(text: str, height: int, width: int) -> Bytes:
     """Turn a run-length mask into uint8 (height, width) of 0 and 1.
 
-    CheXmask's convention (Gaggion et al., Scientific Data 2024; `DataPostprocessing/utils.py` of its repository):
-    pairs of start and length, starts counted from 1, along rows.
+    CheXmask's convention (Gaggion et al., Scientific Data 2024; `DataPostprocessing/utils.py` of its
+    repository): pairs of start and length, starts counted from 1, along rows.
 
     Raises:
         BadValue: an odd count of numbers, or a run that leaves the picture.
+
     """
     numbers = np.array(text.split(), dtype=np.int64)
     if numbers.size % 2:
@@ -82,6 +85,7 @@ def row_masks(row: dict[str, Any], size: int) -> Bytes:
 
     Raises:
         MissingPath, BadImage, BadValue: the mask is not there or is none.
+
     """
     path = row.get("mask_path")
     if isinstance(path, str) and path:

@@ -16,8 +16,8 @@ from cfx.data.source import Oracle
 class MasksFolder:
     """Reads pictures with masks for training and judging a segmenter.
 
-    Where the table's `split` knows no test part, its validation part is the test part (see `Splits`). Every further
-    numeric column, such as a reference ratio, is kept as it is.
+    Where the table's `split` knows no test part, its validation part is the test part (see `Splits`). Every
+    further numeric column, such as a reference ratio, is kept as it is.
 
     Args:
         root: the folder.
@@ -27,6 +27,7 @@ class MasksFolder:
         patient: column of the patient; without such a column each picture is a patient of its own.
         split: column of the split; without it a hash of the patient decides.
         view: column of the view; without it the view is unknown.
+
     """
 
     name = "masks_folder"

@@ -1,6 +1,7 @@
 """NIH ChestX-ray14 (Wang et al., CVPR 2017), as the NIH hands it out.
 
-<root>/Data_Entry_2017_v2020.csv (or Data_Entry_2017.csv), train_val_list.txt, test_list.txt, BBox_List_2017.csv
+<root>/Data_Entry_2017_v2020.csv (or Data_Entry_2017.csv), BBox_List_2017.csv
+<root>/train_val_list.txt, test_list.txt
 <root>/images/00000001_000.png, or <root>/images_001/images/..., images_002/images/... as in the archives
 """
 
@@ -50,7 +51,9 @@ class NihCxr14:
 
     Raises:
         MissingPath: no such root, at `frame`.
-        WrongLayout: a table, list or picture folder is missing or names a label that is not the NIH's, at `frame`.
+        WrongLayout: a table, list or picture folder is missing or names a label that is not the NIH's, at
+            `frame`.
+
     """
 
     name = "nih_cxr14"
@@ -96,11 +99,12 @@ class NihCxr14:
     def boxes(self) -> pd.DataFrame:
         """Return the radiologists' boxes.
 
-        Columns: `image_id`, `finding`, and `x0`, `y0`, `x1`, `y1` as shares of the picture's width and height (the
-        file's units are 1/1024), with the origin at the upper left.
+        Columns: `image_id`, `finding`, and `x0`, `y0`, `x1`, `y1` as shares of the picture's width and height
+        (the file's units are 1/1024), with the origin at the upper left.
 
         Raises:
             WrongLayout: no BBox_List_2017.csv.
+
         """
         root = frames.check_root(self.root)
         file = frames.require(root, ["BBox_List_2017.csv"], "NIH ChestX-ray14 with boxes")

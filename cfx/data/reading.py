@@ -1,7 +1,7 @@
 """The one way from a file to a tensor: read, pad to a square, resize, scale.
 
-Every picture takes this path, in training, in evaluation and when one file is explained, so that a black box never
-sees the same file in two versions. No contrast is stretched and nothing is cropped.
+Every picture takes this path, in training, in evaluation and when one file is explained, so that a black box
+never sees the same file in two versions. No contrast is stretched and nothing is cropped.
 """
 
 import warnings
@@ -28,8 +28,8 @@ _SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N"}
 def read_image(path: str | Path, argument: str = "image") -> Float:
     """Read a picture as grey float32 (H, W) in [0, 1].
 
-    PNG, JPEG and whatever else Pillow reads, 8 or 16 bit (divided by the format's own maximum), colour by its luma,
-    transparency dropped, a rotation in the EXIF tags applied; DICOM where pydicom is installed.
+    PNG, JPEG and whatever else Pillow reads, 8 or 16 bit (divided by the format's own maximum), colour by its
+    luma, transparency dropped, a rotation in the EXIF tags applied; DICOM where pydicom is installed.
 
     Args:
         path: the file.
@@ -38,6 +38,7 @@ def read_image(path: str | Path, argument: str = "image") -> Float:
     Raises:
         MissingPath: no such file.
         BadImage: the file is no picture, is cut off, or is empty.
+
     """
     path = Path(path)
     if not path.is_file():
@@ -85,6 +86,7 @@ def read_mask(path: str | Path, argument: str = "mask") -> Bytes:
     Raises:
         MissingPath: no such file.
         BadImage: the file is no picture or its values are not in 0..7.
+
     """
     path = Path(path)
     if not path.is_file():
@@ -116,12 +118,13 @@ def read_mask(path: str | Path, argument: str = "mask") -> Bytes:
 def to_square(image: Float, size: int) -> Float:
     """Pad with black to a centred square, then resize to (size, size).
 
-    Shrinking averages areas (no aliasing); enlarging is bilinear. Angles and ratios of lengths stay, so that a
-    cardiothoracic ratio is the same before and after.
+    Shrinking averages areas (no aliasing); enlarging is bilinear. Angles and ratios of lengths stay, so that
+    a cardiothoracic ratio is the same before and after.
 
     Args:
         image: float32 (H, W), any range.
         size: side of the result in pixels.
+
     """
     height, width = image.shape
     side = max(height, width)
@@ -156,5 +159,6 @@ def load_tensor(path: str | Path, size: int, argument: str = "image") -> Tensor:
 
     Raises:
         MissingPath, BadImage: as `read_image`.
+
     """
     return bytes_to_tensor(to_bytes(to_square(read_image(path, argument), size))).unsqueeze(0)

@@ -1,4 +1,4 @@
-"""The order of training: a function of (seed, epoch) that can be entered at any step and shared by processes."""
+"""The order of training: a function of (seed, epoch), entered at any step, shared by processes."""
 
 from collections.abc import Iterator, Sized
 
@@ -15,9 +15,9 @@ Ints = npt.NDArray[np.int64]
 class StepSampler(DistributedSampler[list[Key]]):
     """Yields whole batches as lists of keys, so that the data set can gather a batch at once.
 
-    `batch_size` is the batch of **all** processes together: process r of w takes the r-th of w equal pieces of every
-    batch, so that two processes see the same batches as one. It is a `DistributedSampler` so that Lightning calls
-    `set_epoch` and puts no sampler of its own in its place.
+    `batch_size` is the batch of **all** processes together: process r of w takes the r-th of w equal pieces
+    of every batch, so that two processes see the same batches as one. It is a `DistributedSampler` so that Lightning
+    calls `set_epoch` and puts no sampler of its own in its place.
 
     Args:
         dataset: anything with a length.
@@ -32,6 +32,7 @@ class StepSampler(DistributedSampler[list[Key]]):
 
     Raises:
         BadValue: the batch can not be divided by the number of processes, or no row can be drawn.
+
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class StepSampler(DistributedSampler[list[Key]]):
 
 
 def _quotas(members: list[Ints], shares: npt.NDArray[np.float64], count: int) -> list[int]:
-    """Return how many draws each group gets: `count` in all, by largest remainder over the groups that have rows."""
+    """Return each group's number of draws, `count` in all, by largest remainder; empty groups get none."""
     wanted = np.array([share if len(rows) else 0.0 for rows, share in zip(members, shares, strict=True)])
     exact = wanted / wanted.sum() * count
     quotas = np.floor(exact).astype(int)

@@ -16,6 +16,7 @@ class OracleImages:
         image: float32 (B, 1, H, W) in [-1, 1], through the same 8-bit file format as the data set's pictures.
         masks: float32 (B, 3, H, W) in [0, 1]: heart, left lung, right lung.
         ctr: float32 (B,), the cardiothoracic ratio that was drawn.
+
     """
 
     image: Tensor
@@ -43,8 +44,8 @@ class Source(Protocol):
     """A data set on disk, read as one table.
 
     Columns of the table: `image_id` (unique, the same on every machine), `path` (absolute), `patient_id`,
-    `view` (PA, AP, LATERAL or empty), `sex` (M, F or empty), `age` (years, NaN unknown), `split` (train, valid,
-    test, or empty where the data set has no official one), one column a finding (1 present, 0 absent,
+    `view` (PA, AP, LATERAL or empty), `sex` (M, F or empty), `age` (years, NaN unknown), `split` (train,
+    valid, test, or empty where the data set has no official one), one column a finding (1 present, 0 absent,
     -1 uncertain, NaN unknown), and where there are masks `mask_path` (bit field, see `read_mask`) and
     `device_path` (a picture whose pixels above 0 are device), or CheXmask's `heart_rle`, `left_rle`,
     `right_rle`, `mask_height`, `mask_width`. Other columns are kept and carry no meaning here.

@@ -1,7 +1,7 @@
 """Who is trained on whom: parts by patient, stable under the order of rows and the machine.
 
-A patient's part is a function of a hash of the patient's name and the seed, so that adding rows never moves anyone
-(Python's own hash is salted by process and can not be used).
+A patient's part is a function of a hash of the patient's name and the seed, so that adding rows never moves
+anyone (Python's own hash is salted by process and can not be used).
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ import pandas as pd
 from cfx.errors import BadValue, UnknownChoice, WrongLayout, nearest
 
 HELD: Final = "held"
-"""Part of images that take no part at all: the official test images while folds go over the training part alone."""
+"""Part of images set aside: the official test images while folds go over the training part alone."""
 
 
 def patient_hash(patient: str, seed: int, salt: str = "") -> float:
@@ -33,6 +33,7 @@ def check_leaks(frame: pd.DataFrame, column: str = "split") -> None:
 
     Raises:
         WrongLayout: the first such patient is named, with how many there are.
+
     """
     known = frame[frame[column] != ""]
     splits = known.groupby("patient_id", sort=True)[column].nunique()
@@ -53,21 +54,23 @@ class Splits:
     """How the images of a data set are shared out.
 
     Official splits are kept where they exist. The test part is the official `test`; without one the official
-    `valid` is the test part (CheXpert's 234 radiologist-read images); without both, a hash takes `test` of the
-    patients. The validation part is the official `valid` where it is not the test part, else a hash takes `valid` of
-    the training patients.
+    `valid` is the test part (CheXpert's 234 radiologist-read images); without both, a hash takes `test` of
+    the patients. The validation part is the official `valid` where it is not the test part, else a hash takes
+    `valid` of the training patients.
 
     Attributes:
-        apart: True gives each name in `shares` its own patients; False gives all of them the whole training part.
-        shares: relative sizes of the training parts, such as {blackbox: 4, explainer: 4, anatomy: 1, judge: 1}.
+        apart: True gives each name in `shares` its own patients; False gives all of them the whole training
+            part.
+        shares: relative sizes of the training parts, such as {blackbox: 4, explainer: 4, anatomy: 1}.
         valid: share of the training patients that validate, where no official part does.
         folds: number of folds for cross-validation.
-        fold: None, or the fold that is the test part; official splits are then set aside, positives are dealt out
-            evenly.
+        fold: None, or the fold that is the test part; official splits are then set aside, positives are dealt
+            out evenly.
         seed: another seed, another hash.
         test: share of the patients that test, where the data set has no official part for it.
-        over: `all`, or `train` to make the folds inside the official training (and validation) part only, so that
-            nothing is chosen on the test part; its images are then `held`.
+        over: `all`, or `train` to make the folds inside the official training (and validation) part only, so
+            that nothing is chosen on the test part; its images are then `held`.
+
     """
 
     apart: bool = False
@@ -109,6 +112,7 @@ class Splits:
 
         Raises:
             UnknownChoice: no such part.
+
         """
         if not self.apart:
             return "train"
@@ -127,6 +131,7 @@ class Splits:
 
         Raises:
             WrongLayout: an official split has a patient on two sides.
+
         """
         if self.fold is None:
             check_leaks(frame)
@@ -167,8 +172,9 @@ class Splits:
     ) -> "np.ndarray[tuple[int], np.dtype[np.object_]]":
         """Return `test` for the rows of the fold, `held` for those set aside, empty for the rest.
 
-        Patients go one by one, those with the most positive images first, to the fold that has the fewest positive
-        images so far, then the fewest images: folds differ by about one patient in either, although one patient may
+        Patients go one by one, those with the most positive images first, to the fold that has the fewest
+        positive images so far, then the fewest images: folds differ by about one patient in either, although
+            one patient may
         have twenty images.
         """
         inside = np.ones(len(frame), dtype=bool)
