@@ -1,1 +1,3 @@
-"""Figures, tables, the terminal summary and report.html, made from a run's files alone (torch is never imported)."""
+"""Figures, tables, the terminal summary and report.html, made from a run's files alone (torch is never
+imported).
+"""

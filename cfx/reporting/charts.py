@@ -27,6 +27,7 @@ def validity_curve(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         columns bin (0..4), target, mean, half (half-width of a normal 95 % interval over patients; 0 for one
         patient), n_patients, sorted by bin and target; rows without a posterior are left out.
+
     """
     known = table.dropna(subset=["p_before", "target", "p_after"])
     known = known.assign(bin=source_bins(known["p_before"]), target=known["target"].round(4))
@@ -39,10 +40,12 @@ def validity_curve(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def validity_figure(table: pd.DataFrame) -> Figure | None:
-    """Posterior reached against posterior asked for, a line a source bin, with the diagonal of perfect obedience.
+    """Posterior reached against posterior asked for, a line a source bin, with the diagonal of perfect
+    obedience.
 
     Returns:
         the figure, or None where the table has no complete row or fewer than two targets.
+
     """
     if table.empty:
         return None
@@ -72,14 +75,15 @@ def validity_figure(table: pd.DataFrame) -> Figure | None:
 def before_after(table: pd.DataFrame) -> pd.DataFrame:
     """CTR of the original and of the picture that answers the group's question, averaged by patient.
 
-    The question is target 1 for group 'up' and target 0 for 'down'; images without a measurement on either side
-    are left out.
+    The question is target 1 for group 'up' and target 0 for 'down'; images without a measurement on either
+    side are left out.
 
     Args:
         table: ``counterfactuals.parquet`` (columns patient_id, group, target, ctr_before, ctr_after).
 
     Returns:
         columns group, patient_id, before, after.
+
     """
     asked = ((table["group"] == "up") & np.isclose(table["target"], 1.0)) | (
         (table["group"] == "down") & np.isclose(table["target"], 0.0)
@@ -122,10 +126,12 @@ def _ctr_panel(axes: Axes, rows: pd.DataFrame, group: str, limits: tuple[float, 
 
 
 def ctr_figure(table: pd.DataFrame) -> Figure | None:
-    """CTR before against after by patient, upwards and downwards, the readers' floor of 0.027 drawn as a band.
+    """CTR before against after by patient, upwards and downwards, the readers' floor of 0.027 drawn as a
+    band.
 
     Returns:
         the figure, or None where no CTR was measured.
+
     """
     needed = {"group", "target", "ctr_before", "ctr_after", "patient_id"}
     if table.empty or not needed <= set(table.columns):
@@ -146,7 +152,7 @@ def ctr_figure(table: pd.DataFrame) -> Figure | None:
     figure.text(
         left / width,
         0.2 / height,
-        f"Grey band: ±{READING_FLOOR}, by which two readers differ on one image. A dot inside it is no change.",
+        f"Grey band: ±{READING_FLOOR}, by which two readers differ on one image. Inside it nothing changed.",
         fontsize=8.2,
         color=QUIET,
         va="bottom",

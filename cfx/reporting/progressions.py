@@ -1,8 +1,8 @@
 """The figure of the progressions: one patient a row, one target a column, numbers under each picture.
 
-It is read as a radiologist reads a series: dark around the pictures, the original first, then the pictures that the
-explainer drew for rising targets, each with the posterior reached and the cardiothoracic ratio measured on it, and
-last where it became brighter or darker. Drawn pictures carry a mark that says so.
+It is read as a radiologist reads a series: dark around the pictures, the original first, then the pictures
+that the explainer drew for rising targets, each with the posterior reached and the cardiothoracic ratio
+measured on it, and last where it became brighter or darker. Drawn pictures carry a mark that says so.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cfx.evaluation.explained import MARK
 from cfx.reporting.run_files import Example, GreyImage, read_grey
-from cfx.reporting.style import MARK, NIGHT, NIGHT_QUIET, NIGHT_TEXT, READING_FLOOR, UP, new_figure
+from cfx.reporting.style import NIGHT, NIGHT_QUIET, NIGHT_TEXT, READING_FLOOR, UP, new_figure
 
 CALLS = {
     "TP": "true positive call",
@@ -42,6 +43,7 @@ class Strip:
         ctr: cardiothoracic ratio or None, a step each.
         end: which step the difference map shows.
         mark: whether drawn pictures are marked.
+
     """
 
     title: tuple[str, ...]
@@ -92,6 +94,7 @@ def choose_examples(examples: Sequence[Example], each: int = 3) -> list[Example]
     Args:
         examples: all examples of the run.
         each: rows a direction.
+
     """
     ranks = {"median": 0, "best": 1, "worst": 2}
     order = {"best": 0, "median": 1, "worst": 2}
@@ -163,6 +166,7 @@ def difference_map(original: GreyImage, changed: GreyImage, scale: float) -> npt
 
     Returns:
         colours (H, W, 3) in [0, 1].
+
     """
     change = np.clip((changed - original) / scale, -1.0, 1.0)[..., None]
     colour = np.where(change > 0, np.asarray(_BRIGHTER), np.asarray(_DARKER))
@@ -173,10 +177,11 @@ def difference_map(original: GreyImage, changed: GreyImage, scale: float) -> npt
 class _Grid:
     """Places cells in inches on a figure, from the top left."""
 
-    label, gap, header, caption, footer, edge = 1.72, 0.09, 0.46, 0.56, 0.62, 0.14
+    label, gap, caption, footer, edge = 1.72, 0.09, 0.56, 0.62, 0.14
 
-    def __init__(self, columns: int, rows: int, aspect: float, cell: float) -> None:
+    def __init__(self, columns: int, rows: int, aspect: float, cell: float, headline: bool) -> None:
         """``aspect`` = height over width of the pictures; ``cell`` = a picture's width in inches."""
+        self.header = 0.82 if headline else 0.46
         self.cell, self.tall = cell, cell * aspect
         self.columns, self.rows = columns, rows
         # The difference map stands a little apart from the pictures.
@@ -252,24 +257,14 @@ def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> N
 def _legend(figure: Figure, grid: _Grid, scale: float) -> None:
     """The foot of the figure: how to read it, and the scale of the difference maps."""
     y = grid.height - grid.footer + 0.16
-    grid.write(
-        figure,
-        grid.edge,
-        y,
-        "Bar: the classifier's posterior of the finding; white tick: the posterior asked for. CTR: heart width over "
-        "inner thoracic width, shift against the original in brackets,",
-        NIGHT_QUIET,
-        7.6,
+    lines = (
+        "Bar: the classifier's posterior of the finding; white tick: the posterior asked for. CTR: heart width over"
+        " inner thoracic width, shift against the original in brackets,",
+        f"dimmed below {READING_FLOOR}, by which two readers of one image differ. Every picture but the first of a"
+        " row was drawn by a model and is no radiograph.",
     )
-    grid.write(
-        figure,
-        grid.edge,
-        y + 0.16,
-        f"dimmed below {READING_FLOOR}, by which two readers of one image differ. Every picture but the first of a "
-        "row was drawn by a model and is no radiograph.",
-        NIGHT_QUIET,
-        7.6,
-    )
+    for number, line in enumerate(lines):
+        grid.write(figure, grid.edge, y + 0.16 * number, line, NIGHT_QUIET, 7.6)
     x = grid.x(grid.columns - 1)
     axes = figure.add_axes(grid.box(x, y + 0.02, grid.cell, 0.09))
     ramp = np.linspace(-1.0, 1.0, 256, dtype=np.float32)[None, :]
@@ -280,27 +275,38 @@ def _legend(figure: Figure, grid: _Grid, scale: float) -> None:
     grid.write(figure, x + grid.cell / 2, y + 0.15, f"±{scale:.2f}", NIGHT_QUIET, 7.2, ha="center")
 
 
-def progression_figure(strips: Sequence[Strip], cell: float = 1.32) -> Figure:
+def progression_figure(
+    strips: Sequence[Strip], cell: float = 1.32, headline: str = "", warn: bool = False
+) -> Figure:
     """Draws strips below each other.
 
     Args:
         strips: at least one; all with the same number of targets.
         cell: width of a picture in inches (at 150 dpi: 1.32 = 198 pixels).
+        headline: a line above everything, such as the verdict of one image.
+        warn: whether the headline is a warning.
 
     Returns:
         the figure; save it with `cfx.reporting.style.save_png`.
 
     Raises:
         ValueError: no strip, or strips of different lengths.
+
     """
     if not strips or len({len(strip.steps) for strip in strips}) != 1:
         raise ValueError("a figure of progressions needs strips, all of one length")
     height, width = strips[0].original.shape
-    grid = _Grid(len(strips[0].steps) + 2, len(strips), height / width, cell)
+    grid = _Grid(len(strips[0].steps) + 2, len(strips), height / width, cell, bool(headline))
     figure = new_figure(grid.width, grid.height, NIGHT)
+    if headline:
+        letters = int(grid.width * 9)  # what fits in a line of this size
+        text = shorten(headline, letters, placeholder=" …")
+        grid.write(figure, grid.edge, 0.14, text, "#ff9c3f" if warn else NIGHT_TEXT, 11, weight="bold")
     headings = ["original", *(f"asked for {c:g}" for c in strips[0].targets), "what changed"]
     for column, heading in enumerate(headings):
-        grid.write(figure, grid.x(column) + grid.cell / 2, 0.17, heading, NIGHT_TEXT, 9.5, ha="center")
+        grid.write(
+            figure, grid.x(column) + grid.cell / 2, grid.header - 0.29, heading, NIGHT_TEXT, 9.5, ha="center"
+        )
     ends = [np.abs(strip.steps[strip.end] - strip.original) for strip in strips]
     # One scale for all rows, or a row without any change would look like the others.
     scale = max(0.05, float(np.percentile(np.concatenate([end.ravel() for end in ends]), 99.5)))

@@ -1,6 +1,7 @@
 """Reads what a finished evaluation left in a run's folder, for everything that draws or prints it.
 
-The reader is forgiving where a file may be absent (a run moved without its logs still has a report) and strict
+The reader is forgiving where a file may be absent (a run moved without its logs still has a report) and
+strict
 where a report would be meaningless without it: ``metrics.json`` must be there and be JSON.
 """
 
@@ -40,6 +41,7 @@ class Example:
         steps: paths of the steps' PNGs, same length as the targets.
         note: whatever else is known for the caption (view, sex, age).
         verdict: '' or 'interpret' where the picture may be read, else the reason why not.
+
     """
 
     image_id: str
@@ -79,6 +81,7 @@ class RunFiles:
         environment: ``environment.json`` of the run, or {}.
         config: ``config.yaml`` of the run, or {}.
         history: ``metrics.csv`` of the training, or None.
+
     """
 
     folder: Path
@@ -133,6 +136,7 @@ def read_grey(path: Path) -> GreyImage:
 
     Raises:
         BadValue: the file is no readable picture.
+
     """
     try:
         with Image.open(path) as picture:
@@ -162,6 +166,7 @@ def parse_example(entry: Mapping[str, Any], folder: Path) -> Example | None:
 
     Raises:
         BadValue: a key is missing or the lengths of targets, posteriors and pictures differ.
+
     """
     try:
         files = entry["files"]
@@ -214,6 +219,7 @@ def read_run(run: Run, evaluation: Evaluation | None = None) -> RunFiles:
     Raises:
         MissingPath: it has not been evaluated.
         UserError: a file is there and can not be read.
+
     """
     found = evaluation if evaluation is not None else run.evaluation
     if not found.done:

@@ -1,7 +1,7 @@
 """The findings of an evaluation in sentences: the verdict first, then what qualifies it.
 
-The rules are those of EVALUATION: a posterior that moves without the measurement is not an explanation, a shift
-under the reading floor is no change, and every statement holds for the worse direction.
+The rules are those of EVALUATION: a posterior that moves without the measurement is not an explanation, a
+shift under the reading floor is no change, and every statement holds for the worse direction.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ from cfx.reporting.style import READING_FLOOR
 from cfx.reporting.tables import DIRECTIONS, measurement_of
 
 REACH_BAR = 0.8
-"""Below this share of targets reached, in the worse direction, an evaluation says that the explainer failed."""
+"""Below this share of targets reached, in the worse direction, an evaluation says that the explainer failed.
+"""
 
 GAP_BAND = (0.5, 1.5)
 """Where |shift| over the gap of the classifier's own groups counts as the same size of effect."""
@@ -33,6 +34,7 @@ class Verdict:
         tone: 'good', 'mixed' or 'bad', for the colour of the report's first box.
         sentence: one sentence that a clinician understands.
         detail: the numbers behind it, one sentence.
+
     """
 
     tone: str
@@ -145,8 +147,8 @@ def limits(run: RunFiles) -> list[str]:
         )
     lines += [
         (
-            "A counterfactual shows what the classifier responds to, not what disease looks like and not what will happen "
-            "to the patient."
+            "A counterfactual shows what the classifier responds to, not what disease looks like and not what"
+            " will happen to the patient."
         ),
         f"Two readers differ by {READING_FLOOR} of CTR on one image; no smaller shift of a single image is a change.",
         "Drawn pictures are synthetic and must not be read as radiographs. For research; not a medical device.",

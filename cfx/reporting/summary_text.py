@@ -20,7 +20,8 @@ def _share(value: float | None) -> str:
 def _validity(run: RunFiles) -> list[str]:
     """Reach both ways with the counts, target error over the grid, monotone."""
     sides = ", ".join(
-        f"{side} {_share(run.value(f'validity.{side}.reach'))} (n={count(run.value(f'validity.{side}.n_images'))})"
+        f"{side} {_share(run.value(f'validity.{side}.reach'))} "
+        f"(n={count(run.value(f'validity.{side}.n_images'))})"
         for side in ("up", "down")
     )
     rest = (
@@ -89,16 +90,18 @@ def summary_text(run: RunFiles, figure: Path | None = None, report: Path | None 
 
     Returns:
         about a dozen lines: verdict, reach, grid, CTR both ways, oracle, devices, parts, warnings, paths.
+
     """
     metrics = run.metrics
     patients, images = count(run.value("n_patients")), count(run.value("n_images"))
     minutes = run.value("run.minutes")
     took = "" if minutes is None else f", {minutes:.1f} min, {count(run.value('run.peak_mib'))} MiB at most"
-    head = f"{metrics.get('task')} on {metrics.get('data')}, {metrics.get('method')}: {images} images of {patients}"
+    what = f"{metrics.get('task')} on {metrics.get('data')}, {metrics.get('method')}"
+    head = f"{what}: {images} images of {patients}"
     parts = (
-        f"black box AUROC {fixed(run.value('blackbox.auroc'))}, segmenter Dice heart "
-        f"{fixed(run.value('anatomy.dice_heart'))}, left lung {fixed(run.value('anatomy.dice_left_lung'))}, right lung "
-        f"{fixed(run.value('anatomy.dice_right_lung'))}"
+        f"black box AUROC {fixed(run.value('blackbox.auroc'))}, segmenter Dice "
+        f"heart {fixed(run.value('anatomy.dice_heart'))}, left lung {fixed(run.value('anatomy.dice_left_lung'))}, "
+        f"right lung {fixed(run.value('anatomy.dice_right_lung'))}"
     )
     warnings = [str(text) for text in metrics.get("warnings") or []]
     lines = [f"{head} patients{took}", f"  {verdict(run).sentence}", *_validity(run), *_clinical(run)]

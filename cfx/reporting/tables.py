@@ -1,7 +1,7 @@
 """Tables of an evaluation: the method beside its controls, one table as text for the terminal and as HTML.
 
-A number that could not be made is a dash, never a zero. Which figure counts as good is told by EVALUATION's rule:
-a method is judged among those with reach >= 0.9, so the table never prints a ranking.
+A number that could not be made is a dash, never a zero. Which figure counts as good is told by EVALUATION's
+rule: a method is judged among those with reach >= 0.9, so the table never prints a ranking.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,7 +71,8 @@ class Table:
         note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
         return (
             f"<h3>{escape(self.title)}</h3>"
-            f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}'
+            f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>{note}"
         )
 
 
@@ -127,10 +128,12 @@ def controls_table(metrics: Mapping[str, Any]) -> Table:
     """The method and its controls, row by row, in the figures that only together mean something.
 
     Args:
-        metrics: ``metrics.json`` (EVALUATION section 8), controls under ``controls.<name>`` with the same keys.
+        metrics: ``metrics.json`` (EVALUATION section 8), controls under ``controls.<name>`` with the same
+            keys.
 
     Returns:
         the table; columns in which nobody has a number are left out.
+
     """
     controls = metrics.get("controls")
     named: list[tuple[str, Mapping[str, Any]]] = [(str(metrics.get("method") or "method"), metrics)]
@@ -161,6 +164,7 @@ def direction_table(metrics: Mapping[str, Any]) -> Table:
 
     Returns:
         a table with one column a direction, intervals beside the numbers.
+
     """
     name = measurement_of(metrics)
     label = name.upper()

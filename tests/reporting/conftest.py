@@ -1,4 +1,6 @@
-"""A hand-made run folder: drawn chests whose heart widens with the target, and the files an evaluation leaves."""
+"""A hand-made run folder: drawn chests whose heart widens with the target, and the files an evaluation
+leaves.
+"""
 
 import json
 from pathlib import Path

@@ -30,18 +30,22 @@ def test_curve_averages_within_patients_first() -> None:
 def test_before_after_takes_the_groups_question_and_skips_the_unmeasured(table: pd.DataFrame) -> None:
     rows = before_after(table)
     up, down = rows[rows["group"] == "up"], rows[rows["group"] == "down"]
-    assert (up["after"] > up["before"]).all() and (down["after"] < down["before"]).all()
+    assert (up["after"] > up["before"]).all()
+    assert (down["after"] < down["before"]).all()
     assert set(rows["group"]) == {"up", "down"}
     assert len(down) == 19  # one of the twenty patients' images has no CTR
 
 
 def test_figures_are_drawn_and_nothing_is_drawn_from_nothing(table: pd.DataFrame) -> None:
-    assert validity_figure(table) is not None and ctr_figure(table) is not None
-    assert validity_figure(pd.DataFrame()) is None and ctr_figure(pd.DataFrame()) is None
+    assert validity_figure(table) is not None
+    assert ctr_figure(table) is not None
+    assert validity_figure(pd.DataFrame()) is None
+    assert ctr_figure(pd.DataFrame()) is None
     assert validity_figure(table[table["target"] == 1.0]) is None
     assert ctr_figure(table.assign(ctr_after=np.nan)) is None
 
 
 def test_one_direction_alone_makes_one_panel(table: pd.DataFrame) -> None:
     figure = ctr_figure(table[table["group"] == "up"])
-    assert figure is not None and len(figure.axes) == 1
+    assert figure is not None
+    assert len(figure.axes) == 1

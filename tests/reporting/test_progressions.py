@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cfx.evaluation.explained import MARK
 from cfx.reporting.progressions import (
     Strip,
     choose_examples,
@@ -17,7 +18,7 @@ from cfx.reporting.progressions import (
     thin_targets,
 )
 from cfx.reporting.run_files import read_run
-from cfx.reporting.style import MARK, save_png
+from cfx.reporting.style import save_png
 from cfx.runs import Run
 
 
@@ -56,14 +57,16 @@ def test_each_drawn_picture_is_marked_and_the_original_is_not(strips: list[Strip
 def test_a_ctr_that_could_not_be_measured_is_said_so(strips: list[Strip]) -> None:
     found = texts(progression_figure(strips))
     assert found.count("CTR not measurable") == 1
-    assert "posterior 0.06" in found and "CTR 0.57 (+0.11)" in found
+    assert "posterior 0.06" in found
+    assert "CTR 0.57 (+0.11)" in found
 
 
 def test_difference_map_is_orange_where_brighter_and_blue_where_darker() -> None:
     original = np.full((1, 3), 0.5, dtype=np.float32)
     changed = np.array([[1.0, 0.5, 0.0]], dtype=np.float32)
     colours = difference_map(original, changed, 0.5)
-    assert colours[0, 0, 0] > colours[0, 0, 2] and colours[0, 2, 2] > colours[0, 2, 0]
+    assert colours[0, 0, 0] > colours[0, 0, 2]
+    assert colours[0, 2, 2] > colours[0, 2, 0]
     assert np.ptp(colours[0, 1]) == 0  # no change: grey
 
 
@@ -78,7 +81,9 @@ def test_the_png_has_the_size_asked_for_and_leaves_no_unfinished_file(
 ) -> None:
     path = save_png(progression_figure(strips), tmp_path / "new" / "progressions.png", dpi=50)
     with Image.open(path) as picture:
-        assert picture.width > 600 and picture.height > 500
+        assert picture.width > 600
+        assert picture.height > 500
         corner = picture.convert("L").getpixel((1, 1))
-    assert isinstance(corner, int) and corner < 30  # dark around the pictures
+    assert isinstance(corner, int)
+    assert corner < 30
     assert [entry.name for entry in path.parent.iterdir()] == ["progressions.png"]

@@ -12,11 +12,13 @@ from cfx.runs import Run
 
 def test_reads_all_that_a_run_left(run_folder: Path) -> None:
     files = read_run(Run(run_folder))
-    assert len(files.examples) == 6 and len(files.table) == 660
+    assert len(files.examples) == 6
+    assert len(files.table) == 660
     assert files.value("validity.up.cv_0.8") == 0.9  # a key with a dot in it
     assert files.config["task"]["finding"] == "Cardiomegaly"
     assert files.environment["device"] == "cpu"
-    assert files.history is not None and len(files.history) == 24
+    assert files.history is not None
+    assert len(files.history) == 24
     assert files.examples[0].note == "F, 63 y, PA"
 
 
@@ -31,7 +33,10 @@ def test_only_the_metrics_are_indispensable(run_folder: Path) -> None:
     for name in ("environment.json", "config.yaml", "metrics.csv"):
         (run_folder / name).unlink()
     files = read_run(Run(run_folder))
-    assert files.table.empty and files.examples == () and files.config == {} and files.history is None
+    assert files.table.empty
+    assert files.examples == ()
+    assert files.config == {}
+    assert files.history is None
     (run_folder / "evaluation" / "metrics.json").unlink()
     with pytest.raises(MissingPath, match=r"cfx\.evaluate"):
         read_run(Run(run_folder))
@@ -65,4 +70,5 @@ def test_numbers_and_intervals_are_none_where_they_were_not_made() -> None:
     assert [number_at(tree, key) for key in ("a.flag", "a.nan", "a.null", "a.c", "b.c")] == [None] * 5
     assert interval_at(tree, "ci", "x") == (0.1, 0.2)
     assert interval_at(tree, "of", "x") == (0.0, 1.0)
-    assert interval_at(tree, "of", "y") is None and interval_at(tree, "a.b", "x") is None
+    assert interval_at(tree, "of", "y") is None
+    assert interval_at(tree, "a.b", "x") is None

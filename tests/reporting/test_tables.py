@@ -20,9 +20,11 @@ def run_of(metrics: dict[str, Any]) -> RunFiles:
 def test_controls_stand_beside_the_method_and_empty_columns_are_left_out(metrics: dict[str, Any]) -> None:
     table = controls_table(metrics)
     assert [row[0] for row in table.rows] == ["explainer", "nothing", "pixel descent"]
-    assert "FID" not in table.header and "ghost" in table.header
+    assert "FID" not in table.header
+    assert "ghost" in table.header
     cells = dict(zip(table.header, table.rows[1], strict=True))
-    assert cells["target MAE"] == "0.470" and cells["ghost"] == "–"
+    assert cells["target MAE"] == "0.470"
+    assert cells["ghost"] == "–"
     assert len({len(line.rstrip()) > 0 for line in table.text().splitlines()}) == 1
     assert "<td>0.470</td>" in table.html()
 
@@ -33,7 +35,8 @@ def test_html_tables_escape_what_they_show(metrics: dict[str, Any]) -> None:
 
 def test_intervals_stand_beside_their_own_figure_only(metrics: dict[str, Any]) -> None:
     text = direction_table(metrics).text()
-    assert "+0.113 [0.108, 0.119]" in text and "0.96 [0.92, 1.01]" in text
+    assert "+0.113 [0.108, 0.119]" in text
+    assert "0.96 [0.92, 1.01]" in text
     metrics["clinical"]["ctr"]["up"]["ci95"] = [0.108, 0.119]
     lines = direction_table(metrics).text().splitlines()
     assert [
@@ -47,7 +50,8 @@ def test_intervals_stand_beside_their_own_figure_only(metrics: dict[str, Any]) -
 
 def test_parts_name_the_black_box_and_the_segmenter(metrics: dict[str, Any]) -> None:
     rows = dict(parts_table(metrics).rows)
-    assert rows["black box AUROC"] == "0.962" and rows["segmenter Dice, heart"] == "0.981"
+    assert rows["black box AUROC"] == "0.962"
+    assert rows["segmenter Dice, heart"] == "0.981"
 
 
 @pytest.mark.parametrize(
@@ -74,12 +78,15 @@ def test_the_summary_holds_every_figure_in_a_dozen_lines(run_folder: Path) -> No
 
 def test_the_summary_of_a_run_that_measured_nothing_still_prints() -> None:
     text = summary_text(run_of({"task": "edema", "data": "table", "warnings": ["transfer had no power"]}))
-    assert "transfer had no power" in text and "not measured" in text
+    assert "transfer had no power" in text
+    assert "not measured" in text
 
 
 def test_a_good_run_is_told_as_one(metrics: dict[str, Any]) -> None:
     good = verdict(run_of(metrics))
-    assert good.tone == "good" and "follows heart size" in good.sentence and "0.45 to 0.57" in good.detail
+    assert good.tone == "good"
+    assert "follows heart size" in good.sentence
+    assert "0.45 to 0.57" in good.detail
 
 
 @pytest.mark.parametrize(
@@ -95,14 +102,15 @@ def test_a_good_run_is_told_as_one(metrics: dict[str, Any]) -> None:
     ],
 )
 def test_what_went_wrong_decides_the_verdict(
-    key: tuple[str, ...], value: object, tone: str, words: str
+    metrics: dict[str, Any], key: tuple[str, ...], value: object, tone: str, words: str
 ) -> None:
     node: Any = metrics
     for part in key[:-1]:
         node = node[part]
     node[key[-1]] = value
     found = verdict(run_of(metrics))
-    assert found.tone == tone and words in found.sentence
+    assert found.tone == tone
+    assert words in found.sentence
 
 
 def test_pixel_descent_alone_is_no_explanation(metrics: dict[str, Any]) -> None:

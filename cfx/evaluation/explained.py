@@ -1,0 +1,205 @@
+"""One explained image file: its pictures, its numbers and what is written of them. Knows no torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Picture = npt.NDArray[np.float32]
+
+SCHEMA = 1
+MARK = "synthetic counterfactual"
+"""Written on every drawn picture, so that none is taken for a radiograph."""
+INTERPRET, DO_NOT = "interpret", "do not interpret"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the black box says of a picture and what is measured on it; None where it could not be made.
+
+    Attributes:
+        posterior: the black box's posterior of the finding, at its prior.
+        ctr: cardiothoracic ratio.
+        heart_width: fraction of the padded square's width.
+        thorax_width: the same of the inner thorax.
+        transfer: posterior of the independent classifier, where the run has one.
+
+    """
+
+    posterior: float
+    ctr: float | None
+    heart_width: float | None
+    thorax_width: float | None
+    transfer: float | None
+
+    def numbers(self) -> dict[str, float | None]:
+        """The reading as JSON."""
+        return {
+            "posterior": self.posterior,
+            "ctr": self.ctr,
+            "heart_width": self.heart_width,
+            "thorax_width": self.thorax_width,
+            "transfer": self.transfer,
+        }
+
+
+@dataclass(frozen=True)
+class FullResolution:
+    """The edit of a step carried onto the original: the file's name and the reading made of it again."""
+
+    file: str
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class Step:
+    """The picture drawn for one target.
+
+    Attributes:
+        target: posterior asked for.
+        picture: grey (size, size) in [0, 1].
+        reading: what was reached and measured.
+        l1: mean absolute difference to the original, grey values of [0, 1].
+        full: the same edit at the original's resolution, where it was drawn.
+
+    """
+
+    target: float
+    picture: Picture
+    reading: Reading
+    l1: float
+    full: FullResolution | None = None
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An image file and its progression.
+
+    Attributes:
+        name: the file's name below the input folder.
+        output: the folder that its files are written into.
+        height, width: of the file's picture in pixels.
+        original: grey (size, size) in [0, 1], padded to a square.
+        before: reading of the original.
+        redrawn: reading of the method's own output at the original's posterior.
+        steps: one a target, ascending.
+        end: index of the step that the verdict is about, the farther end of the scale.
+        verdict: 'interpret' or 'do not interpret'.
+        reasons: why not, empty where it may be interpreted.
+        about: how it was made: run, method, black box, prior, settings; copied into the JSON.
+        mark: whether drawn pictures carry the mark.
+        seconds: the time it took.
+
+    """
+
+    name: str
+    output: Path
+    height: int
+    width: int
+    original: Picture
+    before: Reading
+    redrawn: Reading
+    steps: tuple[Step, ...]
+    end: int
+    verdict: str
+    reasons: tuple[str, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+    mark: bool = True
+    seconds: float = 0.0
+
+    def numbers(self) -> dict[str, Any]:
+        """All numbers as they go to ``numbers.json``."""
+        steps = []
+        for step in self.steps:
+            row: dict[str, Any] = {"target": step.target, **step.reading.numbers(), "l1": step.l1}
+            if step.full is not None:
+                row["full_resolution"] = {"file": step.full.file, **step.full.reading.numbers()}
+            steps.append(row)
+        return {
+            "schema": SCHEMA,
+            "image": self.name,
+            "height": self.height,
+            "width": self.width,
+            **self.about,
+            "synthetic_mark": self.mark,
+            "original": self.before.numbers(),
+            "redrawn": self.redrawn.numbers(),
+            "steps": steps,
+            "verdict": self.verdict,
+            "verdict_target": self.steps[self.end].target,
+            "reasons": list(self.reasons),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file, for the table at the end.
+
+    Attributes:
+        name: the file's name below the input folder.
+        status: 'done', 'kept' (it had been done before) or 'failed'.
+        folder: its folder's name below the output, '' where it failed.
+        numbers: ``numbers.json``, or None where it failed.
+        problem: why it failed.
+
+    """
+
+    name: str
+    status: str
+    folder: str = ""
+    numbers: dict[str, Any] | None = None
+    problem: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """The outcome as a row of ``summary.csv``."""
+        numbers = self.numbers or {}
+        before = numbers.get("original") or {}
+        after: dict[str, Any] = {}
+        for step in numbers.get("steps") or []:
+            if step["target"] == numbers.get("verdict_target"):
+                after = step
+        return {
+            "image": self.name,
+            "status": self.status,
+            "posterior": before.get("posterior"),
+            "target": after.get("target"),
+            "posterior_after": after.get("posterior"),
+            "ctr": before.get("ctr"),
+            "ctr_after": after.get("ctr"),
+            "verdict": numbers.get("verdict"),
+            "reasons": "; ".join(numbers.get("reasons") or []) or self.problem,
+            "folder": self.folder,
+        }
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """One line about a file: posterior and CTR before and after, and the verdict, or why it failed."""
+    if outcome.numbers is None:
+        return f"{outcome.name}: failed, {outcome.problem}"
+    row = outcome.row()
+
+    def show(value: Any) -> str:
+        return "?" if value is None else f"{value:.2f}"
+
+    said = row["verdict"] + (f" ({row['reasons']})" if row["reasons"] else "")
+    kept = " [done before]" if outcome.status == "kept" else ""
+    return (
+        f"{outcome.name}: posterior {show(row['posterior'])} -> {show(row['posterior_after'])}, "
+        f"CTR {show(row['ctr'])} -> {show(row['ctr_after'])}, {said}{kept}"
+    )
+
+
+def outcome_table(outcomes: list[Outcome]) -> str:
+    """The table at the end of a folder, failures last, with the counts under it."""
+    ordered = sorted(outcomes, key=lambda outcome: outcome.status == "failed")
+    lines = [outcome_line(outcome) for outcome in ordered]
+    counts = {status: sum(o.status == status for o in outcomes) for status in ("done", "kept", "failed")}
+    may = sum((o.numbers or {}).get("verdict") == INTERPRET for o in outcomes)
+    lines.append(
+        f"{len(outcomes)} files: {counts['done']} explained, {counts['kept']} done before, "
+        f"{counts['failed']} failed; {may} may be interpreted"
+    )
+    return "\n".join(lines)
