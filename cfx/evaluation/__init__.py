@@ -1,0 +1,1 @@
+"""Evaluation: runner, controls, oracle, verdict, summary, callback, examples and single files."""

@@ -1,0 +1,247 @@
+"""The measuring bench: one code path from drawn pictures to rows, for the method and for every control."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cfx.evaluation.device_files import read_devices
+from cfx.evaluation.judging import Judge, dice, in_batches, judge_images
+from cfx.evaluation.rows import KEYS, Drawn, Part, PictureSet, finish, is_extreme, load_part
+from cfx.evaluation.settings import Settings
+from cfx.evaluation.verdict import verdicts
+from cfx.measurements import measure
+from cfx.metrics.devices import Device, find, in_edit, visible
+from cfx.metrics.oracle import ghost_energies, l1
+from cfx.metrics.validity import groups
+
+Array = npt.NDArray[Any]
+OracleAnswer = tuple[Tensor, Tensor]
+"""Picture (1, H, W) and masks (3, H, W) of one oracle."""
+
+
+@dataclass
+class Bench:
+    """Everything a row is measured with.
+
+    Attributes:
+        blackbox: the explained model.
+        judge: the evaluation segmenter.
+        table: one row a picture, in the order of the data set.
+        dataset: the pictures.
+        label: which of the data set's labels is the finding.
+        settings: sizes.
+        device: where networks live.
+        transfer: independent classifier (B, 1, H, W) -> (B,), or None.
+        threshold: the transfer classifier's own threshold.
+        familiar: tells for pictures (B, 1, H, W) whether they are like the training data, or None.
+        answers: oracles by (row, target), filled by the runner.
+        base: what was measured on the pictures themselves, filled by `survey`.
+    """
+
+    blackbox: Any
+    judge: Judge
+    table: pd.DataFrame
+    dataset: PictureSet
+    label: int
+    settings: Settings
+    device: torch.device
+    transfer: Any = None
+    threshold: float = 0.5
+    familiar: Callable[[Tensor], Tensor] | None = None
+    answers: dict[tuple[int, float], OracleAnswer] = field(default_factory=dict)
+    base: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def load(self, rows: Sequence[int] | Array) -> Part:
+        """Pictures of some rows, with the posterior that `survey` found."""
+        part = load_part(self.dataset, rows, self.label, self.device)
+        known = torch.as_tensor(self.base["p_before"].to_numpy()[part.rows], dtype=torch.float32)
+        return replace(part, posterior=known.to(self.device))
+
+    def survey(self) -> pd.DataFrame:
+        """Measure the pictures as they are; the table becomes `base`, one row a picture.
+
+        Columns: the keys, p_before, ctr_before, heart_width_before, thorax_width_before, p_transfer_before,
+        ctr_true_before (from the data set's own masks), dice_heart, dice_left_lung, dice_right_lung, familiar.
+        """
+        parts = []
+        step = self.settings.part_size
+        for start in range(0, len(self.table), step):
+            rows = np.arange(start, min(start + step, len(self.table)))
+            parts.append(self._survey_part(load_part(self.dataset, rows, self.label, self.device)))
+        self.base = pd.concat(parts, ignore_index=True)
+        return self.base
+
+    def _survey_part(self, part: Part) -> pd.DataFrame:
+        """One part of `survey`."""
+        size = self.settings.batch_size
+        posterior = in_batches(self.blackbox, part.image, size).numpy().astype(np.float64)
+        masks = in_batches(self.judge, part.image, size).numpy()
+        found = measure(masks)
+        overlap = np.full((len(part.rows), 3), np.nan)
+        true = np.full(len(part.rows), np.nan)
+        if part.has_masks.any():
+            known = part.masks[torch.from_numpy(part.has_masks)].numpy()
+            true[part.has_masks] = measure(known).ctr
+            if known.shape == masks[part.has_masks].shape:
+                overlap[part.has_masks] = dice(masks[part.has_masks], known)
+        table = self.table.iloc[part.rows]
+        text = {name: table[name].astype(str).to_numpy() for name in ("image_id", "patient_id")}
+        for name in ("view", "sex", "split"):
+            text[name] = (
+                table[name].fillna("").astype(str).to_numpy() if name in table else np.full(len(table), "")
+            )
+        age = table["age"].to_numpy(dtype=np.float64) if "age" in table else np.full(len(table), np.nan)
+        other = np.full(len(table), np.nan)
+        if self.transfer is not None:
+            other = in_batches(self.transfer, part.image, size).numpy().astype(np.float64)
+        familiar = np.ones(len(table))
+        if self.familiar is not None:
+            familiar = self.familiar(part.image).cpu().numpy().astype(np.float64)
+        return pd.DataFrame(
+            {
+                **text,
+                "age": age,
+                "label": part.label,
+                "group": groups(posterior),
+                "p_before": posterior,
+                "ctr_before": found.ctr,
+                "heart_width_before": found.heart_width,
+                "thorax_width_before": found.thorax_width,
+                "p_transfer_before": other,
+                "ctr_true_before": true,
+                "dice_heart": overlap[:, 0],
+                "dice_left_lung": overlap[:, 1],
+                "dice_right_lung": overlap[:, 2],
+                "familiar": familiar,
+            }
+        )
+
+    def rows(self, part: Part, targets: Array, drawn: Drawn) -> pd.DataFrame:
+        """Measure what was drawn.
+
+        Args:
+            part: the sources.
+            targets: (B, T) posteriors asked for.
+            drawn: the pictures for them.
+
+        Returns:
+            B * T rows in the order of `COLUMNS`: the targets of a picture follow each other.
+        """
+        count, width = targets.shape
+        base = self.base.iloc[part.rows]
+        flat = drawn.images.reshape(count * width, *drawn.images.shape[2:])
+        made = drawn.made.reshape(-1)
+        size = self.settings.batch_size
+
+        def blank(values: Array) -> Array:
+            return np.where(made, np.asarray(values, dtype=np.float64), np.nan)
+
+        after = blank(in_batches(self.blackbox, flat, size).numpy())
+        found = judge_images(self.judge, flat, size)
+        net = judge_images(self.judge, drawn.net, size).ctr
+        source = part.image.repeat_interleave(width, dim=0)
+        columns: dict[str, Any] = {name: np.repeat(base[name].to_numpy(), width) for name in KEYS}
+        for name in ("p_before", "ctr_before", "heart_width_before", "thorax_width_before"):
+            columns[name] = np.repeat(base[name].to_numpy(), width)
+        columns["p_transfer_before"] = np.repeat(base["p_transfer_before"].to_numpy(), width)
+        columns["ctr_true_before"] = np.repeat(base["ctr_true_before"].to_numpy(), width)
+        columns |= {
+            "target": targets.reshape(-1),
+            "p_after": after,
+            "ctr_net_before": np.repeat(net, width),
+            "ctr_after": blank(found.ctr),
+            "heart_width_after": blank(found.heart_width),
+            "thorax_width_after": blank(found.thorax_width),
+            "l1": blank(l1(flat, source).cpu().numpy()),
+            "seconds": np.full(count * width, drawn.seconds / max(count * width, 1)),
+            "p_net": np.repeat(in_batches(self.blackbox, drawn.net, size).numpy(), width),
+            "l1_net": np.repeat(l1(drawn.net, part.image).cpu().numpy(), width),
+        }
+        extreme = is_extreme(base["group"].to_numpy()[:, None], targets)
+        asked = extreme.reshape(-1) & made
+        columns["p_transfer_after"] = self._transfer(flat, asked)
+        columns["l1_return"] = self._returned(part, drawn, extreme)
+        columns |= self._devices(part, drawn.images, extreme & drawn.made)
+        columns |= self._oracle(part, targets, drawn)
+        other = columns["p_transfer_after"] if self.transfer is not None else None
+        columns["verdict"] = verdicts(
+            columns["target"],
+            after,
+            columns["ctr_net_before"],
+            columns["ctr_after"],
+            transfer_after=other,
+            threshold=self.threshold,
+            familiar=np.repeat(base["familiar"].to_numpy() > 0.5, width),
+        )
+        return finish(columns)
+
+    def _transfer(self, flat: Tensor, asked: Array) -> Array:
+        """Posterior (N,) of the independent classifier at the extremes, NaN elsewhere."""
+        values = np.full(len(flat), np.nan)
+        if self.transfer is not None and asked.any():
+            chosen = flat[torch.from_numpy(asked).to(flat.device)]
+            values[asked] = in_batches(self.transfer, chosen, self.settings.batch_size).numpy()
+        return values
+
+    def _returned(self, part: Part, drawn: Drawn, extreme: Array) -> Array:
+        """L1 (N,) of the way back to the source, at the extremes where it was drawn, NaN elsewhere."""
+        values = np.full(extreme.shape, np.nan)
+        if drawn.returned is not None:
+            back = np.where(drawn.has_return, l1(drawn.returned, part.image).cpu().numpy(), np.nan)
+            values = np.where(extreme, back[:, None], np.nan)
+        return values.reshape(-1)
+
+    def _devices(self, part: Part, images: Tensor, asked: Array) -> Mapping[str, Array]:
+        """Devices there before, kept, and the same of those in the edited region, at the extremes."""
+        names = ("devices_before", "devices_kept", "devices_in_edit", "devices_in_edit_kept")
+        counts = {name: np.full(asked.shape, np.nan) for name in names}
+        if "device_path" not in self.table:
+            return {name: value.reshape(-1) for name, value in counts.items()}
+        paths = self.table["device_path"].to_numpy()[part.rows]
+        grey = (part.image[:, 0].cpu().numpy().astype(np.float64) + 1) / 2
+        for row, column in zip(*np.nonzero(asked), strict=True):
+            before = grey[row]
+            after = (images[row, column, 0].cpu().numpy().astype(np.float64) + 1) / 2
+            shown = [each for each in read_devices(paths[row], before.shape[-1]) if visible(before, each)]
+            tally = [self._device(before, after, each) for each in shown]
+            counts["devices_before"][row, column] = len(tally)
+            counts["devices_kept"][row, column] = sum(kept for kept, _ in tally)
+            counts["devices_in_edit"][row, column] = sum(edited for _, edited in tally)
+            counts["devices_in_edit_kept"][row, column] = sum(kept and edited for kept, edited in tally)
+        return {name: value.reshape(-1) for name, value in counts.items()}
+
+    @staticmethod
+    def _device(before: Array, after: Array, device: Device) -> tuple[bool, bool]:
+        """Whether a device was kept, and whether it lies in the edited region."""
+        return find(before, after, device).kept, in_edit(before, after, device.mask)
+
+    def _oracle(self, part: Part, targets: Array, drawn: Drawn) -> Mapping[str, Array]:
+        """CTR of the oracle's masks, L1 to it from the drawn picture and from the source, and ghosts."""
+        names = ("ctr_oracle", "l1_oracle", "l1_nothing", "ghost", "ghost_oracle")
+        values = {name: np.full(targets.shape, np.nan) for name in names}
+        keys = [
+            (i, j)
+            for i, row in enumerate(part.rows)
+            for j in range(targets.shape[1])
+            if (int(row), round(float(targets[i, j]), 6)) in self.answers
+        ]
+        if keys:
+            found = [self.answers[int(part.rows[i]), round(float(targets[i, j]), 6)] for i, j in keys]
+            oracle, masks = torch.stack([a for a, _ in found]), torch.stack([m for _, m in found])
+            i, j = (np.array(index) for index in zip(*keys, strict=True))
+            image, source = drawn.images[i, j].cpu(), part.image[i].cpu()
+            values["ctr_oracle"][i, j] = measure(masks.numpy()).ctr
+            values["l1_oracle"][i, j] = l1(image, oracle).numpy()
+            values["l1_nothing"][i, j] = l1(source, oracle).numpy()
+            old = part.masks[i, :1]
+            known = torch.from_numpy(part.has_masks[i])
+            ghost, there = ghost_energies(image, oracle, old, masks[:, :1])
+            values["ghost"][i, j] = torch.where(known, ghost, float("nan")).numpy()
+            values["ghost_oracle"][i, j] = torch.where(known, there, float("nan")).numpy()
+        return {name: value.reshape(-1) for name, value in values.items()}

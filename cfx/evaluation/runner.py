@@ -1,0 +1,372 @@
+"""Draws counterfactuals for a whole split, by the method and by the controls, and measures them all alike."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cfx.evaluation.bench import Bench
+from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
+from cfx.evaluation.judging import Judge, in_batches, repeat_error
+from cfx.evaluation.oracle import Oracle, OracleSearch
+from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, is_extreme
+from cfx.evaluation.settings import Settings
+from cfx.evaluation.summary import Collected, summarise
+from cfx.explainers.base import Explainer
+from cfx.metrics.validity import DOWN, MIDDLE, UP, extreme_target
+
+Array = npt.NDArray[Any]
+Progress = Callable[[str, int, int], None]
+CONTROLS = ("nothing", "nearest_real", "pixel_descent", "oracle")
+POOL = 2000
+
+
+def evaluate(
+    explainer: Explainer,
+    blackbox: Any,
+    table: pd.DataFrame,
+    dataset: PictureSet,
+    *,
+    judge: Judge,
+    task: Task,
+    transfer: Any = None,
+    transfer_threshold: float = 0.5,
+    oracle: Oracle | None = None,
+    settings: Settings | None = None,
+    features: Callable[[Tensor], Tensor] | None = None,
+    features_name: str | None = None,
+    latent: Array | None = None,
+    familiar: Callable[[Tensor], Tensor] | None = None,
+    controls: Sequence[str] = CONTROLS,
+    write_part: Callable[[int, pd.DataFrame], object] | None = None,
+    finished: Mapping[int, pd.DataFrame] | None = None,
+    progress: Progress | None = None,
+    device: torch.device | str = "cpu",
+    **about: Any,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Evaluate a method on pictures that no trained part has seen.
+
+    Args:
+        explainer: the method.
+        blackbox: the frozen classifier that it explains: (B, 1, H, W) -> posterior (B,), with `logit` and `prior`.
+        table: one row a picture: image_id, patient_id, and as far as known view, sex, age, split, device_path.
+        dataset: the pictures in the same order, with `findings` where they have more labels than one.
+        judge: evaluation segmenter, (B, 1, H, W) -> soft masks (B, 3, h, w).
+        task: the finding, and which way its measurement moves.
+        transfer: independent classifier of the same finding, or None.
+        transfer_threshold: its threshold from validation patients.
+        oracle: of a phantom, or None.
+        settings: sizes; the grid of targets.
+        features: network for the kernel distance, (B, 1, H, W) -> (B, d); None: realism is null.
+        features_name: what it is, for the file.
+        latent: (N,) 1/0, the finding before label noise (phantom), for `auroc_latent`.
+        familiar: (B, 1, H, W) -> (B,) bool, whether pictures are like the training data; None: not asked.
+        controls: which of `CONTROLS` to draw.
+        write_part: called with the number and the rows of each finished part.
+        finished: parts of an interrupted evaluation of the same explainer, not drawn again.
+        progress: called with what is drawn, how many are done, how many there are.
+        device: where the networks are.
+        **about: data, method, split, run: copied to the metrics.
+
+    Returns:
+        the rows of the method in the order of `COLUMNS`, and the metrics of `metrics.json`, without a NaN.
+
+    Raises:
+        ValueError: table and data set differ in length, or the grid does not run from 0 to 1.
+    """
+    settings = settings or Settings()
+    if len(table) != len(dataset):
+        raise ValueError(f"the table has {len(table)} rows and the data set {len(dataset)} pictures")
+    if (
+        settings.targets[0] != 0.0
+        or settings.targets[-1] != 1.0
+        or list(settings.targets) != sorted(settings.targets)
+    ):
+        raise ValueError(f"targets must rise from 0 to 1, not {settings.targets}")
+    findings = list(getattr(dataset, "findings", [task.finding]))
+    label = findings.index(task.finding) if task.finding in findings else 0
+    bench = Bench(
+        blackbox, judge, table.reset_index(drop=True), dataset, label, settings, torch.device(device),
+        transfer=transfer, threshold=transfer_threshold, familiar=familiar,
+    )  # fmt: skip
+    run = Evaluation(bench, task, oracle, features, progress or (lambda what, done, count: None))
+    bench.survey()
+    run.find_oracles()
+    rows = run.method(explainer, write_part, dict(finished or {}))
+    drawn = {
+        name: run.control(name) for name in CONTROLS if name in controls and (name != "oracle" or oracle)
+    }
+    sample = run.subset({UP: settings.repeat_images // 2, DOWN: settings.repeat_images // 2}, MIDDLE)
+    repeat = (
+        repeat_error(judge, bench.load(sample).image, settings.batch_size) if len(sample) else float("nan")
+    )
+    collected = Collected(
+        rows=rows,
+        base=bench.base,
+        controls=drawn,
+        features=run.features_of_all(),
+        features_name=features_name if features is not None else None,
+        latent=latent,
+        repeat_error=repeat,
+        threshold=transfer_threshold,
+        prior=float(getattr(blackbox, "prior", float("nan"))),
+        direction=-1 if task.direction == "down" else 1,
+        has_oracle=oracle is not None,
+        devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
+        device=str(device),
+        settings=settings,
+    )
+    about.setdefault("method", explainer.name)
+    return rows, summarise(collected, task=task.name, **about)
+
+
+class Evaluation:
+    """One evaluation under way.
+
+    Args:
+        bench: what rows are measured with.
+        task: the clinical question.
+        oracle: of a phantom, or None.
+        features: network of the kernel distance, or None.
+        progress: see `evaluate`.
+    """
+
+    def __init__(
+        self,
+        bench: Bench,
+        task: Task,
+        oracle: Oracle | None,
+        features: Callable[[Tensor], Tensor] | None,
+        progress: Progress,
+    ) -> None:
+        self.bench, self.task, self.oracle = bench, task, oracle
+        self.settings = bench.settings
+        self.features, self.progress = features, progress
+        self.drawn_features: dict[str, list[tuple[Array, Array]]] = {}
+
+    def subset(self, sizes: Mapping[str, int], *more: str) -> npt.NDArray[np.int64]:
+        """Rows of a reproducible subset, in order.
+
+        Args:
+            sizes: pictures wanted of each group.
+            *more: further groups, of which half the largest of these sizes is taken.
+        """
+        wanted = dict(sizes) | {group: max(sizes.values()) // 2 for group in more}
+        generator = np.random.default_rng(self.settings.seed)
+        chosen = []
+        for group, count in wanted.items():
+            rows = np.flatnonzero((self.bench.base["group"] == group).to_numpy())
+            chosen.append(generator.permutation(rows)[:count])
+        return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+    def find_oracles(self) -> None:
+        """Search the oracles: the extremes of all pictures of both groups, the whole grid of a subset."""
+        if self.oracle is None:
+            return
+        search = OracleSearch(
+            self.oracle,
+            self.bench.blackbox,
+            self.task.finding,
+            points=self.settings.oracle_points,
+            batch_size=self.settings.batch_size,
+            device=self.bench.device,
+        )
+        base, half = self.bench.base, self.settings.oracle_grid_images // 2
+        on_grid = set(self.subset({UP: half, DOWN: half}).tolist())
+        everyone = np.flatnonzero(base["group"].isin([UP, DOWN]).to_numpy())
+        for start in range(0, len(everyone), self.settings.part_size):
+            rows = everyone[start : start + self.settings.part_size]
+            self.progress("oracle", start, len(everyone))
+            ends = np.array([[extreme_target(group)] for group in base["group"].to_numpy()[rows]])
+            pairs = [(int(row), float(end)) for row, end in zip(rows, ends[:, 0], strict=True)]
+            pairs += [(int(r), c) for r in rows if int(r) in on_grid for c in self.settings.targets[1:-1]]
+            pairs += [
+                (int(r), 1.0 - float(c)) for r, c in zip(rows, ends[:, 0], strict=True) if int(r) in on_grid
+            ]
+            self._search(search, rows, pairs)
+
+    def _search(self, search: OracleSearch, rows: Array, pairs: list[tuple[int, float]]) -> None:
+        """Find the oracles of (row, target) pairs; those out of reach are left out of the answers."""
+        ids = self.bench.base["image_id"].to_numpy()[rows].tolist()
+        posterior = self.bench.base["p_before"].to_numpy()[rows]
+        place = {int(row): k for k, row in enumerate(rows)}
+        where = np.array([place[row] for row, _ in pairs])
+        found = search.search_pairs(ids, posterior, where, np.array([target for _, target in pairs]))
+        for k, (row, target) in enumerate(pairs):
+            if found.reached[k]:
+                self.bench.answers[row, round(target, 6)] = (found.image[k], found.masks[k])
+
+    def method(
+        self,
+        explainer: Explainer,
+        write_part: Callable[[int, pd.DataFrame], object] | None,
+        finished: dict[int, pd.DataFrame],
+    ) -> pd.DataFrame:
+        """Rows of the method for the whole grid of every picture, part by part."""
+        step, count = self.settings.part_size, len(self.bench.base)
+        back = set(self.subset({UP: self.settings.return_images, DOWN: self.settings.return_images}).tolist())
+        tables = []
+        for number, start in enumerate(range(0, count, step)):
+            self.progress("counterfactuals", start, count)
+            part = self.bench.load(np.arange(start, min(start + step, count)))
+            ids = self.bench.base["image_id"].iloc[part.rows]
+            known = finished.get(number)
+            if (
+                known is not None
+                and set(known["image_id"]) == set(ids)
+                and list(known.columns) == list(COLUMNS)
+            ):
+                tables.append(known)
+                self._features_again(explainer, part)
+                continue
+            targets = np.tile(np.array(self.settings.targets), (len(part.rows), 1))
+            drawn = self.draw(explainer, part, targets, np.array([int(row) in back for row in part.rows]))
+            rows = self.bench.rows(part, targets, drawn)
+            self.keep_features("method", part, targets, drawn)
+            if write_part is not None:
+                write_part(number, rows)
+            tables.append(rows)
+        return pd.concat(tables, ignore_index=True)
+
+    def draw(self, explainer: Explainer, part: Part, targets: Array, back: Array | None = None) -> Drawn:
+        """Ask an explainer for the targets (B, T), for c = p(x), and for the way back of some pictures.
+
+        The time counted is that of the targets and of c = p(x), which come from one call.
+        """
+        asked = torch.as_tensor(targets, dtype=torch.float32, device=self.bench.device)
+        with_net = torch.cat([asked, part.posterior.unsqueeze(1)], dim=1)
+        start = time.perf_counter()
+        images = torch.cat(
+            [
+                explainer.explain(image, target).images.detach()
+                for image, target in zip(
+                    torch.split(part.image, self.settings.batch_size),
+                    torch.split(with_net, self.settings.batch_size),
+                    strict=True,
+                )
+            ]
+        )
+        seconds = time.perf_counter() - start
+        drawn = Drawn(images[:, :-1], images[:, -1], np.ones(targets.shape, dtype=bool), seconds)
+        groups = self.bench.base["group"].to_numpy()[part.rows]
+        extreme = is_extreme(groups[:, None], targets)
+        if back is None or not (back & extreme.any(axis=1)).any():
+            return drawn
+        back = back & extreme.any(axis=1)
+        chosen = np.flatnonzero(back)
+        ends = images[chosen, extreme.argmax(axis=1)[chosen]]
+        returned = part.image.clone()
+        way = explainer.explain(ends, part.posterior[chosen].unsqueeze(1))
+        returned[chosen] = way.images[:, 0].detach().to(returned)
+        return replace(drawn, returned=returned, has_return=back)
+
+    def control(self, name: str) -> pd.DataFrame:
+        """Rows of one control on its subset (the oracle: wherever it was searched)."""
+        self.progress(name, 0, 1)
+        if name == "oracle":
+            return self._oracle_rows()
+        made = self._make(name)
+        size = self.settings.control_images if made.draws_grid else self.settings.descent_images
+        rows = self.subset({UP: size, DOWN: size}, *((MIDDLE,) if made.draws_grid else ()))
+        tables = []
+        for start in range(0, len(rows), self.settings.part_size):
+            part = self.bench.load(rows[start : start + self.settings.part_size])
+            if made.draws_grid:
+                targets = np.tile(np.array(self.settings.targets), (len(part.rows), 1))
+            else:
+                groups = self.bench.base["group"].to_numpy()[part.rows]
+                targets = np.array([[extreme_target(group)] for group in groups])
+            back = np.ones(len(part.rows), dtype=bool) if name != "pixel_descent" else None
+            drawn = self.draw(made, part, targets, back)
+            tables.append(self.bench.rows(part, targets, drawn))
+            self.keep_features(name, part, targets, drawn)
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+
+    def _make(self, name: str) -> Control:
+        """Build a control; the pool of nearest real pictures is the split itself, thinned to 2,000."""
+        blackbox = self.bench.blackbox
+        if name == "nothing":
+            return Nothing(blackbox)
+        if name == "pixel_descent":
+            return PixelDescent(blackbox)
+        generator = np.random.default_rng(self.settings.seed)
+        count = len(self.bench.base)
+        rows = np.sort(generator.permutation(count)[:POOL])
+        pool = self.bench.load(rows)
+        _, patients = np.unique(
+            self.bench.base["patient_id"].to_numpy()[rows].astype(str), return_inverse=True
+        )
+        return NearestReal(blackbox, pool.image, pool.posterior, torch.from_numpy(patients))
+
+    def _oracle_rows(self) -> pd.DataFrame:
+        """The oracle as a method: all pictures of both groups at the extremes, the grid where it was asked."""
+        base = self.bench.base
+        on_grid = {row for row, target in self.bench.answers if 0.0 < target < 1.0}
+        tables = []
+        everyone = np.flatnonzero(base["group"].isin([UP, DOWN]).to_numpy())
+        whole = np.array([row for row in everyone if int(row) in on_grid], dtype=np.int64)
+        ends = np.array([row for row in everyone if int(row) not in on_grid], dtype=np.int64)
+        for some, grid in ((whole, True), (ends, False)):
+            for start in range(0, len(some), self.settings.part_size):
+                part = self.bench.load(some[start : start + self.settings.part_size])
+                groups = base["group"].to_numpy()[part.rows]
+                targets = np.array([[extreme_target(group)] for group in groups])
+                if grid:
+                    targets = np.tile(np.array(self.settings.targets), (len(part.rows), 1))
+                images = part.image.unsqueeze(1).repeat(1, targets.shape[1], 1, 1, 1)
+                made = np.zeros(targets.shape, dtype=bool)
+                for i, row in enumerate(part.rows):
+                    for j, target in enumerate(targets[i]):
+                        answer = self.bench.answers.get((int(row), round(float(target), 6)))
+                        if answer is not None:
+                            images[i, j], made[i, j] = answer[0].to(images), True
+                drawn = Drawn(images, part.image, made, float("nan"))
+                tables.append(self.bench.rows(part, targets, drawn))
+                self.keep_features("oracle", part, targets, drawn)
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+
+    def keep_features(self, name: str, part: Part, targets: Array, drawn: Drawn) -> None:
+        """Keep the features of what was drawn at the extremes, with their rows."""
+        if self.features is None:
+            return
+        groups = self.bench.base["group"].to_numpy()[part.rows]
+        i, j = np.nonzero(is_extreme(groups[:, None], targets) & drawn.made)
+        if len(i):
+            made = in_batches(self.features, drawn.images[i, j], self.settings.batch_size).flatten(1).numpy()
+            self.drawn_features.setdefault(name, []).append((part.rows[i], made))
+
+    def _features_again(self, explainer: Explainer, part: Part) -> None:
+        """Draw the extremes of a finished part once more for its features, which no part keeps."""
+        groups = self.bench.base["group"].to_numpy()[part.rows]
+        chosen = np.flatnonzero(groups != MIDDLE)
+        if self.features is None or not len(chosen):
+            return
+        some = self.bench.load(part.rows[chosen])
+        targets = np.array([[extreme_target(group)] for group in groups[chosen]])
+        self.keep_features("method", some, targets, self.draw(explainer, some, targets))
+
+    def features_of_all(self) -> dict[str, tuple[Array, Array]]:
+        """Rows and features (N, d) of each method's pictures at the extremes; `real`: of both groups' pictures."""
+        if self.features is None:
+            return {}
+        found = {
+            name: (np.concatenate([rows for rows, _ in kept]), np.concatenate([made for _, made in kept]))
+            for name, kept in self.drawn_features.items()
+        }
+        rows = np.flatnonzero(self.bench.base["group"].isin([UP, DOWN]).to_numpy())
+        real = [
+            in_batches(self.features, self.bench.load(some).image, self.settings.batch_size)
+            .flatten(1)
+            .numpy()
+            for some in np.array_split(rows, max(1, -(-len(rows) // self.settings.part_size)))
+            if len(some)
+        ]
+        if real:
+            found["real"] = (rows, np.concatenate(real))
+        return found

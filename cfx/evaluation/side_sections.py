@@ -1,0 +1,266 @@
+"""Further sections of metrics.json: transfer, null test, identity, realism, subgroups, black box and anatomy."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cfx.evaluation.rows import extremes
+from cfx.evaluation.sections import DIRECTIONS, Section, counts, figures
+from cfx.metrics import clinical, realism, validity
+from cfx.metrics.calibration import auprc, auroc, auroc_interval, brier, calibration_error
+from cfx.metrics.devices import fop
+from cfx.metrics.statistics import PatientBootstrap, bootstrap_statistic, interval
+from cfx.metrics.validity import DOWN, HIGH, LOW, UP
+
+Array = npt.NDArray[Any]
+AGES = ((0, 40, "under 40"), (40, 65, "40 to 64"), (65, 200, "65 and over"))
+FEWEST = 5
+
+
+def _logit(p: Array) -> Array:
+    """Log odds, finite at 0 and 1."""
+    p = np.clip(np.asarray(p, dtype=np.float64), 1e-6, 1 - 1e-6)
+    odds: Array = np.log(p / (1 - p))
+    return odds
+
+
+def _called_alike(asked: pd.DataFrame, group: str, threshold: float) -> pd.DataFrame:
+    """Rows that the independent classifier calls as the black box does before anything is changed."""
+    before = asked["p_transfer_before"]
+    return asked[(before < threshold) if group == UP else (before >= threshold)]
+
+
+def transfer_section(
+    rows: pd.DataFrame,
+    base: pd.DataFrame,
+    oracle: pd.DataFrame | None,
+    threshold: float,
+    resamples: int,
+    seed: int,
+) -> Section | None:
+    """The same question to an independent classifier, as a share of what was possible.
+
+    `flip`: share of pictures, called alike before, that it calls otherwise after; `share`: of its flip rate on
+    oracles of the same pictures; `logit_share`: its mean shift in log odds over its own gap between the real groups.
+    None where no picture was shown to one.
+    """
+    if not rows["p_transfer_after"].notna().any():
+        return None
+    section: Section = {"threshold": threshold}
+    p, other = base["p_before"].to_numpy(), _logit(base["p_transfer_before"].to_numpy())
+    gap = (
+        float(np.mean(other[p > HIGH]) - np.mean(other[p < LOW]))
+        if (p > HIGH).any() and (p < LOW).any()
+        else np.nan
+    )
+    for group in DIRECTIONS:
+        asked = _called_alike(extremes(rows, group), group, threshold)
+        asked = asked[asked["p_transfer_after"].notna()]
+        boot = PatientBootstrap(asked["patient_id"].to_numpy(), resamples, seed)
+        after = asked["p_transfer_after"].to_numpy()
+        flip = ((after >= threshold) if group == UP else (after < threshold)).astype(np.float64)
+        move = _logit(after) - _logit(asked["p_transfer_before"].to_numpy())
+        found = figures({"flip": flip, "logit_shift": move}, boot)
+        found["logit_gap"] = gap
+        found["logit_share"] = abs(found["logit_shift"]) / gap if gap > 0 else float("nan")
+        found["flip_oracle"], found["share"] = float("nan"), found["logit_share"]
+        found["share_of"] = "logit gap of the real groups"
+        if oracle is not None and len(oracle):
+            best = extremes(oracle, group).set_index("image_id")["p_transfer_after"]
+            best_after = best.reindex(asked["image_id"]).to_numpy()
+            known = np.isfinite(best_after)
+            best_flip = ((best_after >= threshold) if group == UP else (best_after < threshold)).astype(
+                np.float64
+            )
+            mine, samples = boot.mean(np.where(known, flip, np.nan))
+            theirs, their_samples = boot.mean(np.where(known, best_flip, np.nan))
+            found["flip_oracle"] = theirs
+            found["share"] = mine / theirs if theirs > 0 else float("nan")
+            ratio = np.divide(
+                samples, their_samples, out=np.full(len(samples), np.nan), where=their_samples > 0
+            )
+            found["ci95"]["share"] = list(interval(ratio))
+            found["share_of"] = "flip rate on oracles"
+        section[group] = found | counts(asked)
+    return section
+
+
+def null_section(rows: pd.DataFrame, resamples: int, seed: int) -> Section:
+    """What the method does when asked for nothing (c = p(x)), and whether it finds the way back."""
+    first = rows.drop_duplicates("image_id")
+    boot = PatientBootstrap(first["patient_id"].to_numpy(), resamples, seed)
+    back = rows.groupby("image_id")["l1_return"].max().reindex(first["image_id"]).to_numpy()
+    change = np.abs(first["p_net"].to_numpy() - first["p_before"].to_numpy())
+    section = figures({"posterior_change": change, "l1": first["l1_net"].to_numpy(), "l1_return": back}, boot)
+    return section | counts(first) | {"n_return": int(np.isfinite(back).sum())}
+
+
+def identity_section(rows: pd.DataFrame, devices_by: str | None, resamples: int, seed: int) -> Section:
+    """Devices kept: the worse direction, both directions, and of those in the edited region."""
+    section: Section = {"fop": None, "fop_by": devices_by, "fop_in_edit": None}
+    if rows["devices_before"].notna().any():
+        for group in DIRECTIONS:
+            section[group] = _kept(extremes(rows, group), resamples, seed)
+        for name in ("fop", "fop_in_edit"):
+            values = [section[group][name] for group in DIRECTIONS if np.isfinite(section[group][name])]
+            section[name] = min(values) if values else None
+    else:
+        section |= {UP: None, DOWN: None}
+    return section | {"same_patient": None, "same_patient_ceiling": None}
+
+
+def _kept(rows: pd.DataFrame, resamples: int, seed: int) -> Section:
+    """Devices kept of some rows: over all devices, with an interval by patient."""
+    with_one = rows[rows["devices_before"] > 0]
+    patients = with_one["patient_id"].to_numpy()
+    names = {
+        "fop": ("devices_kept", "devices_before"),
+        "fop_in_edit": ("devices_in_edit_kept", "devices_in_edit"),
+    }
+    section: Section = {"ci95": {}}
+    for name, (kept, before) in names.items():
+        top, bottom = with_one[kept].to_numpy(), with_one[before].to_numpy()
+        section[name] = fop(top, bottom)
+
+        def statistic(some: Array, top: Array = top, bottom: Array = bottom) -> float:
+            return fop(top[some], bottom[some])
+
+        section["ci95"][name] = list(
+            bootstrap_statistic(statistic, patients, resamples=min(resamples, 500), seed=seed)
+        )
+    return (
+        section
+        | counts(with_one)
+        | {
+            "n_devices": int(with_one["devices_before"].sum()),
+            "n_in_edit": int(with_one["devices_in_edit"].sum()),
+        }
+    )
+
+
+def realism_section(
+    made: tuple[Array, Array] | None,
+    real: tuple[Array, Array] | None,
+    base: pd.DataFrame,
+    name: str | None,
+    resamples: int,
+    seed: int,
+) -> Section:
+    """Kernel distance to real pictures of the destination group: the worse direction and both.
+
+    Args:
+        made: rows and features (N, d) of the pictures drawn at the extremes.
+        real: rows and features of the real pictures of both groups.
+        base: all pictures, for their groups and patients.
+        name: of the feature network.
+        resamples: bootstrap samples.
+        seed: of the resampling.
+    """
+    section: Section = {"kid": None, "kid_floor": None, "fid": None, "features": name, UP: None, DOWN: None}
+    if made is None or real is None:
+        return section
+    groups, patients = base["group"].to_numpy(), base["patient_id"].to_numpy()
+    for group, destination in ((UP, DOWN), (DOWN, UP)):
+        source, there = groups[made[0]] == group, groups[real[0]] == destination
+        drawn, truth = made[1][source], real[1][there]
+        drawn_patients, true_patients = patients[made[0]][source], patients[real[0]][there]
+        if len(drawn) < 2 or len(truth) < 2:
+            continue
+        found = realism.kid(drawn, truth, drawn_patients, true_patients, resamples=resamples, seed=seed)
+        section[group] = {
+            "kid": found.kid,
+            "ci95": {"kid": [found.low, found.high]},
+            "kid_floor": realism.kid_floor(truth, true_patients, seed=seed),
+            "fid": realism.fid(drawn, truth, seed=seed),
+            "n_images": len(drawn),
+            "n_patients": len(np.unique(drawn_patients.astype(str))),
+            "n_real": len(truth),
+        }
+    both = [section[group] for group in DIRECTIONS if section[group] is not None]
+    if both:
+        worse = max(both, key=lambda one: one["kid"])
+        section |= {key: worse[key] for key in ("kid", "kid_floor", "fid")}
+    return section
+
+
+def subgroup_section(rows: pd.DataFrame, direction: int) -> Section:
+    """Reach and shift by sex, age, view and device, in pictures of at least five patients."""
+    labels = {
+        "sex": rows["sex"].to_numpy(),
+        "view": rows["view"].to_numpy(),
+        "age": np.select(
+            [(rows["age"] >= low) & (rows["age"] < high) for low, high, _ in AGES],
+            [name for _, _, name in AGES],
+            default="",
+        ),
+        "device": np.where(
+            rows["devices_before"].isna(), "", np.where(rows["devices_before"] > 0, "with", "without")
+        ),
+    }
+    section: Section = {}
+    for kind, label in labels.items():
+        section[kind] = {}
+        for value in sorted({str(each) for each in label} - {""}):
+            some = rows[label == value]
+            by_direction = {group: _subgroup(extremes(some, group), group, direction) for group in DIRECTIONS}
+            if any(by_direction.values()):
+                section[kind][value] = by_direction
+    return section
+
+
+def _subgroup(asked: pd.DataFrame, group: str, direction: int) -> Section | None:
+    """Figures of one subgroup and direction, None under five patients."""
+    if asked["patient_id"].nunique() < FEWEST:
+        return None
+    boot = PatientBootstrap(asked["patient_id"].to_numpy(), 500)
+    net, after = asked["ctr_net_before"].to_numpy(), asked["ctr_after"].to_numpy()
+    hit = np.nan_to_num(validity.reached(asked["p_after"].to_numpy(), group), nan=0.0)
+    values = {
+        "reach": hit,
+        "shift_net": clinical.shift(net, after),
+        "moved_right": clinical.moved_right(net, after, group, direction),
+    }
+    return figures(values, boot) | counts(asked)
+
+
+def blackbox_section(base: pd.DataFrame, prior: float, latent: Array | None, seed: int) -> Section:
+    """How good and calibrated the black box is on this split; calibration at its stated prior."""
+    posterior, label = base["p_before"].to_numpy(), base["label"].to_numpy()
+    patients = base["patient_id"].to_numpy()
+    known = prior if 0 < prior < 1 else None
+    section: Section = {
+        "auroc": auroc(posterior, label),
+        "auroc_latent": auroc(posterior, latent) if latent is not None else None,
+        "auprc": auprc(posterior, label),
+        "ece": calibration_error(posterior, label, known),
+        "brier": brier(posterior, label, known),
+        "prior": known,
+        "ci95": {"auroc": list(auroc_interval(posterior, label, patients, resamples=200, seed=seed))},
+        "n_label": int((label == 1).sum()),
+    }
+    if latent is not None:
+        section["ci95"]["auroc_latent"] = list(
+            auroc_interval(posterior, latent, patients, resamples=200, seed=seed)
+        )
+    return section | counts(base)
+
+
+def anatomy_section(base: pd.DataFrame, repeat_error: float, resamples: int, seed: int) -> Section:
+    """How well the evaluation segmenter measures this split, against the data set's own masks where it has them."""
+    boot = PatientBootstrap(base["patient_id"].to_numpy(), resamples, seed)
+    ctr, true = base["ctr_before"].to_numpy(), base["ctr_true_before"].to_numpy()
+    names = ("dice_heart", "dice_left_lung", "dice_right_lung")
+    values = {name: base[name].to_numpy() for name in names}
+    values |= {"ctr_mae": np.abs(ctr - true), "not_measurable": np.isnan(ctr).astype(np.float64)}
+    section = figures(values, boot)
+    both = np.isfinite(ctr) & np.isfinite(true)
+    varied = both.sum() > 2 and np.ptp(ctr[both]) > 0 and np.ptp(true[both]) > 0
+    section["ctr_r"] = float(np.corrcoef(ctr[both], true[both])[0, 1]) if varied else None
+    section["repeat_error"] = repeat_error
+    return (
+        section
+        | counts(base)
+        | {"n_masks": int(np.isfinite(true).sum()), "failures": int(np.isnan(ctr).sum())}
+    )

@@ -1,0 +1,239 @@
+"""From rows to metrics.json: the same keys for the method and every control, null for whatever could not be made."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cfx.evaluation.sections import (
+    DIRECTIONS,
+    Section,
+    clinical_section,
+    counts,
+    oracle_section,
+    validity_section,
+)
+from cfx.evaluation.settings import Settings
+from cfx.evaluation.side_sections import (
+    anatomy_section,
+    blackbox_section,
+    identity_section,
+    null_section,
+    realism_section,
+    subgroup_section,
+    transfer_section,
+)
+from cfx.metrics.clinical import READING_FLOOR, SMALL_GAP
+from cfx.metrics.statistics import FEWEST_PATIENTS, holm
+
+Array = npt.NDArray[Any]
+
+SCHEMA = 1
+CONTROL_KEYS = ("nothing", "nearest_real", "pixel_descent", "oracle")
+METHOD_KEYS = (
+    "validity", "clinical", "oracle", "realism", "identity", "transfer", "null_test", "drift", "subgroups", "speed",
+)  # fmt: skip
+KEYS = (
+    "schema", "task", "data", "method", "split", "n_images", "n_patients", "blackbox", "anatomy", "detector", "run",
+    *METHOD_KEYS, "controls", "warnings",
+)  # fmt: skip
+COUNTERFEIT = 0.5
+
+
+@dataclass(frozen=True)
+class Collected:
+    """All that an evaluation gathered.
+
+    Attributes:
+        rows: of the method.
+        base: of the pictures as they are.
+        controls: rows of each control that was drawn.
+        features: rows and features of each method's pictures at the extremes, and `real`.
+        features_name: the feature network.
+        latent: (N,) finding before label noise, or None.
+        repeat_error: of the evaluation segmenter, in CTR.
+        threshold: of the transfer classifier.
+        prior: of the black box.
+        direction: +1 where the measurement rises with the finding.
+        has_oracle: whether there is an oracle.
+        devices_by: who says where devices are, None where nobody.
+        device: what it was computed on.
+        settings: sizes.
+    """
+
+    rows: pd.DataFrame
+    base: pd.DataFrame
+    controls: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    features: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
+    features_name: str | None = None
+    latent: Array | None = None
+    repeat_error: float = float("nan")
+    threshold: float = 0.5
+    prior: float = float("nan")
+    direction: int = 1
+    has_oracle: bool = False
+    devices_by: str | None = None
+    device: str = "cpu"
+    settings: Settings = field(default_factory=Settings)
+
+
+def clean(value: Any) -> Any:
+    """Make a value fit for JSON: numpy scalars become Python's, NaN and infinities become None, at any depth."""
+    if isinstance(value, Mapping):
+        return {str(key): clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(inner) for inner in value]
+    if isinstance(value, np.ndarray):
+        return clean(value.tolist())
+    if isinstance(value, np.bool_ | bool):
+        return bool(value)
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Section:
+    """All sections of one method or control.
+
+    Args:
+        rows: its rows.
+        name: `method` or a control's name, under which its features were kept.
+        collected: all else.
+    """
+    settings = collected.settings
+    resamples, seed = settings.resamples, settings.seed
+    oracle = collected.controls.get("oracle")
+    section: Section = {
+        "validity": validity_section(rows, np.array(settings.targets), resamples, seed),
+        "clinical": {
+            "ctr": clinical_section(
+                rows,
+                collected.base,
+                direction=collected.direction,
+                repeat_error=collected.repeat_error,
+                oracle=oracle,
+                resamples=resamples,
+                seed=seed,
+            ),
+            "scp": None,
+        },
+        "oracle": oracle_section(rows, resamples, seed) if collected.has_oracle else None,
+        "realism": realism_section(
+            collected.features.get(name),
+            collected.features.get("real"),
+            collected.base,
+            collected.features_name,
+            settings.kid_resamples,
+            seed,
+        ),
+        "identity": identity_section(rows, collected.devices_by, resamples, seed),
+        "transfer": transfer_section(rows, collected.base, oracle, collected.threshold, resamples, seed),
+        "null_test": null_section(rows, resamples, seed),
+        "drift": None,
+        "subgroups": subgroup_section(rows, collected.direction) if name == "method" else None,
+    }
+    ctr = section["clinical"]["ctr"]
+    for group, p in zip(DIRECTIONS, holm([ctr[group]["p"] for group in DIRECTIONS]), strict=True):
+        ctr[group]["p_holm"] = p
+    seconds = float(rows["seconds"].sum())
+    section["speed"] = {
+        "per_second": len(rows) / seconds if seconds > 0 else None,
+        "device": collected.device,
+    }
+    return section
+
+
+def summarise(
+    collected: Collected,
+    *,
+    task: str,
+    data: str | None = None,
+    method: str | None = None,
+    split: str | None = None,
+    run: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Make `metrics.json`.
+
+    Args:
+        collected: rows and what belongs to them.
+        task: name of the clinical question.
+        data: name of the data set.
+        method: name of the method.
+        split: which part of the data.
+        run: minutes, peak_mib and steps, as far as known.
+
+    Returns:
+        A nested dict with the keys `KEYS`, ready for JSON.
+    """
+    settings = collected.settings
+    own = method_sections(collected.rows, "method", collected)
+    controls: Section = dict.fromkeys(CONTROL_KEYS)
+    for name, rows in collected.controls.items():
+        controls[name] = (counts(rows) | method_sections(rows, name, collected)) if len(rows) else None
+    about = dict(run or {})
+    metrics: Section = {
+        "schema": SCHEMA,
+        "task": task,
+        "data": data,
+        "method": method,
+        "split": split,
+        **counts(collected.base),
+        "blackbox": blackbox_section(collected.base, collected.prior, collected.latent, settings.seed),
+        "anatomy": anatomy_section(collected.base, collected.repeat_error, settings.resamples, settings.seed),
+        "detector": {"ap50": None},
+        "run": {name: about.get(name) for name in ("minutes", "peak_mib", "steps")},
+        **own,
+        "controls": controls,
+    }
+    metrics["warnings"] = warnings(metrics)
+    result: dict[str, Any] = clean(metrics)
+    return result
+
+
+def warnings(metrics: Mapping[str, Any]) -> list[str]:
+    """What a reader of the figures must know: hallucinated explanations, tests without power, thin groups."""
+    found = []
+    for group in DIRECTIONS:
+        ctr = metrics["clinical"]["ctr"][group]
+        gap, shift = ctr["gap"], ctr["shift_net"]
+        if _known(gap, shift) and abs(gap) < SMALL_GAP and abs(shift) > READING_FLOOR:
+            found.append(
+                f"{group}: CTR moves by {shift:+.3f} though the black box's own groups differ by {gap:+.3f} only: "
+                "a hallucinated explanation"
+            )
+        if ctr["n_patients"] < FEWEST_PATIENTS:
+            found.append(f"{group}: only {ctr['n_patients']} patients, too few for a test")
+        if _known(ctr["not_measurable"]) and ctr["not_measurable"] > 0.05:
+            found.append(f"{group}: CTR not measurable on {ctr['not_measurable']:.0%} of the pictures")
+        found += _powerless(metrics, group)
+    return found
+
+
+def _powerless(metrics: Mapping[str, Any], group: str) -> list[str]:
+    """Whether pixel descent carries over more than half as often: then `transfer` had no power."""
+    descent = (metrics["controls"].get("pixel_descent") or {}).get("transfer")
+    own = metrics["transfer"]
+    if not own or not descent:
+        return []
+    mine, noise = own[group]["share"], descent[group]["share"]
+    own[group]["pixel_descent_share"] = noise
+    if not _known(mine, noise):
+        return []
+    own[group]["power"] = bool(noise <= COUNTERFEIT * mine)
+    if own[group]["power"]:
+        return []
+    return [
+        f"{group}: pixel descent carries over to the independent classifier in {noise:.2f}, the method in "
+        f"{mine:.2f}: the transfer test had no power"
+    ]
+
+
+def _known(*values: Any) -> bool:
+    """Whether all values are finite numbers."""
+    return all(value is not None and math.isfinite(value) for value in values)
