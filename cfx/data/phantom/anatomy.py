@@ -59,9 +59,9 @@ SITES: dict[str, Site] = {
     "A": Site(
         ap=0.45,
         devices=0.36,
-        thorax=(0.76, 0.045),
-        zoom=(0.98, 0.07),
-        shift=0.07,
+        thorax=(0.76, 0.055),
+        zoom=(0.97, 0.09),
+        shift=0.085,
         age=(58.0, 16.0),
         window=(0.10, 2.55),
         gamma=0.95,
@@ -71,9 +71,9 @@ SITES: dict[str, Site] = {
     "B": Site(
         ap=0.65,
         devices=0.45,
-        thorax=(0.72, 0.050),
-        zoom=(0.92, 0.09),
-        shift=0.09,
+        thorax=(0.72, 0.060),
+        zoom=(0.92, 0.11),
+        shift=0.10,
         age=(66.0, 13.0),
         window=(0.02, 2.75),
         gamma=1.15,
@@ -220,7 +220,7 @@ def _heart_nuisances(draws: Draws, columns: dict[str, Array]) -> dict[str, Array
     return {
         "heart_factor": factor,
         "fat": fat,
-        "heart_right": draws.normal(0.33, 0.02),
+        "heart_right": draws.normal(0.33, 0.03),
         "heart_curve": draws.normal(0.72, 0.05),
         "heart_depth": draws.normal(0.98, 0.06),
     }

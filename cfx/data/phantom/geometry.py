@@ -149,10 +149,10 @@ def lung_borders(values: Values, y: Tensor) -> Lungs:
 
     apex, tip = at("apex_y"), at("apex_x")
     rise = ((y - apex) / (at("widest_y") - apex)).clamp(0.0, 1.0)
-    arc = (1.0 - (1.0 - rise) ** 2.2).clamp_min(0.0).sqrt()
+    arc = (1.0 - (1.0 - rise) ** 2.0).clamp_min(0.0).sqrt()
     below = ((y - at("widest_y")) / 0.6).clamp_min(0.0)
     wall = (tip + (at("thorax") - tip) * arc) * (1.0 - 0.035 * below**2)
-    closing = ((y - apex) / 0.16).clamp(0.0, 1.0)
+    closing = ((y - apex) / 0.22).clamp(0.0, 1.0)
     flare = tip * (1.0 - (1.0 - (1.0 - closing) ** 2).clamp_min(0.0).sqrt())
     turn = 0.030 * at("rotation")
     pedicle = at("mediastinum")

@@ -40,7 +40,7 @@ def path(values: Values, shape: Heart, lines: Outlines, where: Grid, texture: Te
     bones += _shoulder_girdle(values, where)
     total += bones
     contents = _mediastinum(values, where, lines, depth)
-    contents += _heart_chord(shape, where, lines, depth)
+    contents = torch.maximum(contents, _heart_chord(shape, where, lines, depth))
     # organs in the chest take the place of air: they never add more than the air there was
     contents = contents * (air / (0.30 * depth)).clamp_max(1.0) * (1.0 - density)
     contents = torch.minimum(contents, air * 0.96)
@@ -92,16 +92,16 @@ def _aerated(values: Values, lines: Outlines, where: Grid) -> tuple[Tensor, Tens
     half = 0.5 * (lungs.lateral_left + lungs.lateral_right)
     offset = (x - middle) / half
     chord = _chord(offset) * (2.0 * THORAX_DEPTH)
-    rise = ((y - plane(values["apex_y"])) / 0.55).clamp(0.0, 1.0)
-    chord *= 0.45 + 0.55 * rise
-    # the lung ends at the mediastinum, gently: it lies before and behind it as well
-    inner = torch.where(x > 0, x - 0.62 * lungs.medial_left, -x - 0.62 * lungs.medial_right)
-    chord *= (inner / (0.42 * plane(values["mediastinum"]))).clamp_(0.0, 1.0)
-    flare = torch.where(x > 0, x - lungs.medial_left, -x - lungs.medial_right)
-    near_apex = (1.0 - (y - plane(values["apex_y"])) / 0.16).clamp(0.0, 1.0)
-    chord *= torch.where(near_apex > 0, (flare / 0.02 + 0.5).clamp(0.0, 1.0), 1.0)
-    chord *= (y > plane(values["apex_y"])).float()
-    chord *= 1.0 - ((y - lines.floor) / 0.13).clamp_(0.0, 1.0).sqrt_()
+    apex = plane(values["apex_y"])
+    chord *= 0.25 + 0.75 * ((y - apex) / 0.55).clamp(0.0, 1.0).sqrt()
+    # towards the middle the lung thins out before and behind the mediastinum; at the apex it ends at its own border
+    left = x > 0
+    width = plane(values["mediastinum"])
+    inner = torch.where(left, x - lungs.medial_left, -x - lungs.medial_right)
+    chord *= (inner / (0.55 * width)).add_(0.55).clamp_(0.0, 1.0)
+    near_apex = ((y - apex) / 0.20).clamp(0.0, 1.0)
+    chord *= (inner / (0.05 + 9.0 * near_apex**4)).add_(near_apex**4 * 9.0).clamp_(0.0, 1.0)
+    chord *= 1.0 - ((y - lines.floor) / 0.08).clamp_(0.0, 1.0).sqrt_()
     chord *= 1.0 - 0.93 * ((y - lines.fluid) / 0.12).clamp_(0.0, 1.0).sqrt_()
     return chord, offset
 
@@ -113,7 +113,7 @@ def _heart_chord(shape: Heart, where: Grid, lines: Outlines, depth: Tensor) -> T
     inside = (1.0 - ((where.x - middle) / half).square_()).clamp_min_(0.0)
     # thickness follows the width of the row, so that top and bottom thin out instead of ending in a cliff
     row = (half / half.amax(dim=1, keepdim=True)).clamp_max(1.0).sqrt()
-    return inside.pow_(plane(shape.soft)) * (row * plane(shape.depth) * 1.12) * depth
+    return inside.pow_(plane(shape.soft)) * (row * plane(shape.depth) * 1.50) * depth
 
 
 def _mediastinum(values: Values, where: Grid, lines: Outlines, depth: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ def _spine(values: Values, where: Grid) -> Tensor:
     x = where.x + 0.018 * plane(values["rotation"])
     tube = _chord(x / plane(values["spine"]))
     phase = (where.y / 0.118 + plane(values["spine_phase"])) * (2.0 * torch.pi)
-    return tube * (0.26 + 0.045 * torch.cos(phase))
+    return tube * (0.15 + 0.03 * torch.cos(phase))
 
 
 def _ribs(values: Values, where: Grid, lines: Outlines, wall: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ def _shoulder_girdle(values: Values, where: Grid) -> Tensor:
     ends = ((away - 0.06 - turn * torch.sign(x)) / 0.02).clamp_(0.0, 1.0) * ((0.86 - away) / 0.03).clamp(
         0.0, 1.0
     )
-    bone = bone * ends * 0.17
+    bone = bone * ends * 0.21
     # bedside films leave the blades over the lungs
     place = 0.86 - 0.12 * plane(values["ap"]) + plane(values["scapula"])
     slant = away - place - 0.16 * (y + 0.3)
@@ -178,39 +178,47 @@ def _shoulder_girdle(values: Values, where: Grid) -> Tensor:
     edge = ((slant + 0.10) / 0.018).square_()
     bone += 0.05 * torch.exp(-edge) * (blade > 0)
     one = torch.ones_like(place)
-    bone += 0.35 * ellipsoid(away, y, (1.04 * one, -0.56 * one), (0.15 * one, 0.15 * one))
+    bone += 0.22 * ellipsoid(away, y, (1.02 * one, -0.58 * one), (0.14 * one, 0.16 * one))
+    shaft = _chord((away - 1.10 - 0.10 * (y + 0.58)) / 0.075) * ((y + 0.58) / 0.10).clamp(0.0, 1.0)
+    bone += 0.16 * shaft
     return bone
 
 
 def _lung_markings(values: Values, where: Grid) -> Tensor:
-    """Vessels and texture of the lung, and the haze of edema, as extra density a unit of air."""
+    """Vessels and hila of the lung, and the haze of edema, as extra density a unit of air.
+
+    Vessels are tubes that fan out from either hilum, bent and thinning on their way; the angle tells which tube is nearest
+    and how far it is, so that a whole tree costs a few steps. Edema widens them and lays a cloud about the hila.
+    """
     x, y = where.x, where.y
     sick = torch.nn.functional.softplus(values["severity_edema"] / 0.18) * 0.18
-    haze, engorged = plane(sick), 1.0 + 0.45 * plane(sick)
+    haze, engorged = plane(sick), 1.0 + 0.28 * plane(sick)
     side = (x > 0).float()
-    dx = x.abs() - 0.17
-    dy = (y - plane(values["apex_y"]) - 0.74) + 0.03 * side
-    near = torch.sqrt(dx.square() + dy.square() + 1e-6)
-    angle = torch.atan2(dy, dx)
+    dx = x.abs() - 0.15
+    dy = (y - plane(values["apex_y"]) - 0.76) + 0.04 * side
+    square = dx.square() + dy.square()
+    near = (square + 1e-6).sqrt()
     phase = plane(values["vessel_phase"]) + side * plane(values["vessel_phase_left"])
-    bend = torch.sin(near * 7.0 + phase) * 0.16 + plane(values["vessel_wave"]) * 0.2 * near
-    fade = torch.exp(near * -2.2)
+    angle = torch.atan2(dy, dx) + (near * 6.0 + phase).sin_() * 0.22 + plane(values["vessel_wave"]) * 0.35 * near
+    fade = (near * -3.0).exp_()
     trees = torch.zeros_like(x)
-    for branches, start, radius, weight in (
-        (9.0, 0.02, 0.026, 0.62),
-        (17.0, 0.16, 0.016, 0.50),
-        (29.0, 0.30, 0.011, 0.42),
-    ):
-        turn = (angle + bend * (1.0 + 0.02 * branches)) * (branches / 6.2832) + phase * branches
-        arc = (turn - turn.round()) * (6.2832 / branches) * near
-        width = radius * engorged * (0.45 + fade)
-        trees += _chord(arc / width) * (weight * ((near - start) / 0.08).clamp(0.0, 1.0) * (0.25 + fade))
-    density = trees * (0.30 * plane(values["vessel_weight"])) * engorged
-    hilum = torch.exp(-((dx / 0.085).square() + (dy / 0.15).square()))
-    density += hilum * (0.26 * engorged)
-    cloud = torch.exp(-((dx / 0.34).square() + ((dy - 0.08) / 0.42).square()))
-    density += cloud * (0.30 * haze) + 0.05 * haze
-    return density
+    for branches, start, radius, weight in _TREES:
+        turn = angle * (branches / 6.2832) + phase * branches
+        index = turn.round()
+        # no two branches are alike: some start late and stay thin
+        own = (index * 2.4 + phase * branches).sin_() * 0.5 + 0.5
+        width = (fade + 0.30) * (own * 0.5 + 0.6) * (radius * engorged)
+        arc = (turn - index).mul_(6.2832 / branches).mul_(near).div_(width)
+        grows = ((near - start - 0.12 * own) / 0.10).clamp_(0.0, 1.0)
+        trees += _chord(arc).mul_(grows).mul_(width * (weight / radius))
+    density = trees * (0.115 * plane(values["vessel_weight"])) * engorged
+    density += (square * -55.0).exp_() * (0.16 * engorged)
+    density += (square * -5.5).exp_() * (0.24 * haze)
+    return density + 0.03 * haze
+
+
+_TREES = ((7.0, 0.02, 0.026, 1.0), (13.0, 0.14, 0.017, 0.8), (23.0, 0.30, 0.011, 0.7))
+"""Generations of vessels: branches around, distance from the hilum at which they start, radius and weight."""
 
 
 def _abdomen(values: Values, where: Grid, lines: Outlines) -> Tensor:
