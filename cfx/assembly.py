@@ -1,0 +1,121 @@
+"""The objects of a run from its resolved configuration: data, networks, black box, modules.
+
+A configuration here is plain dicts, as `runs.Run.config` stores it. Everything is made by `cfx.build.build`; this
+module knows only which nodes belong together.
+"""
+
+from typing import Any, cast
+
+from torch import nn
+
+from cfx.build import build
+from cfx.classifiers.blackbox import BlackBox
+from cfx.data.datamodule import ChestXrayDataModule
+from cfx.errors import CheckpointMismatch, UnknownChoice, nearest
+from cfx.runs import Run
+
+Config = dict[str, Any]
+# Keys of a model node that the chain reads; all others are its LightningModule's.
+CHAIN_KEYS = ("name", "part", "fit", "network", "discriminator", "explainer", "prior", "transform")
+
+
+def source(config: Config) -> Any:
+    """Return the data source of a run."""
+    return build(config["data"]["source"], place="data.source")
+
+
+def data_module(
+    config: Config,
+    *,
+    part: str,
+    batch_size: int,
+    smoke: bool = False,
+    annotations: Path | None = None,
+    **extra: Any,
+) -> ChestXrayDataModule:
+    """Return the one LightningDataModule, for the patients of `part`.
+
+    Args:
+        config: a run's configuration with `data` (and `seed`).
+        part: share of the training patients to train on (`blackbox`, `explainer`, `anatomy`, `judge`).
+        batch_size: images a step and process.
+        smoke: keep a handful of images a split.
+        extra: passed to the data module, over the configuration.
+    """
+    node = config["data"]
+    transform = config["model"].get("transform") or node.get("transform")
+    settings = dict(
+        size=node["size"],
+        findings=findings(config),
+        views=node.get("views"),
+        uncertain=node.get("uncertain", "ignore"),
+        splits=build(node["splits"], place="data.splits"),
+        workers=node.get("workers", 0),
+        on_error=node.get("on_error", "raise"),
+        transform=build(transform, place="transform") if transform else None,
+        limit=48 if smoke else node.get("limit"),
+        seed=config["seed"],
+    )
+    return ChestXrayDataModule(source(config), part=part, batch_size=batch_size, **{**settings, **extra})
+
+
+def findings(config: Config) -> list[str]:
+    """Return the data's findings with the task's own first, since balanced sampling and stopping look at that."""
+    known = list(config["data"].get("findings") or [])
+    task = config.get("task")
+    if task is None:
+        return known
+    finding = task["finding"]
+    if known and finding not in known:
+        near = nearest(finding, known)
+        raise UnknownChoice(
+            "task.finding",
+            finding,
+            f"is not a finding of data={config['data']['name']}",
+            f"did you mean {near!r}" if near else f"it has {', '.join(known)}",
+        )
+    return [finding, *(name for name in known if name != finding)]
+
+
+def network(config: Config) -> nn.Module:
+    """Return the freshly initialised network whose state dict is the run's `weights.safetensors`."""
+    extra = {"findings": findings(config)} if config["model"]["name"] == "classifier" else {}
+    return cast(nn.Module, build(config["model"]["network"], place="model.network", **extra))
+
+
+def trained_network(run: Run) -> nn.Module:
+    """Return a finished run's network with its weights, in eval mode.
+
+    Raises:
+        MissingPath: the run has no weights. CheckpointMismatch: they do not fit its configuration.
+    """
+    made = network(run.config)
+    weights = run.load_weights()
+    try:
+        made.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointMismatch(
+            "run",
+            run.path,
+            f"weights do not fit its configuration ({str(error).splitlines()[-1].strip()})",
+            "use the weights.safetensors that were written with this config.yaml",
+        ) from error
+    return made.eval()
+
+
+def black_box_of(run: Run, finding: str) -> BlackBox:
+    """Return a trained classifier run as the frozen black box of one finding.
+
+    Raises:
+        CheckpointMismatch: the classifier was not trained for that finding.
+    """
+    known = findings(run.config)
+    if finding not in known:
+        raise CheckpointMismatch(
+            "blackbox",
+            run.path.name,
+            f"was trained for {', '.join(known)}, not {finding}",
+            "choose a classifier of this finding",
+        )
+    prior = float(run.config["model"].get("prior", 0.5))
+    return BlackBox(trained_network(run), finding=finding, index=known.index(finding), prior=prior)

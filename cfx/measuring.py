@@ -1,0 +1,143 @@
+"""Measuring what was trained: a part on its test patients, and a whole explainer's run with its controls."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from cfx import assembly
+from cfx.assembly import Config
+from cfx.data.datamodule import ChestXrayDataModule
+from cfx.evaluation import parts
+from cfx.evaluation.examples import write_examples
+from cfx.evaluation.features import LastLinear
+from cfx.evaluation.runner import evaluate
+from cfx.evaluation.settings import Settings
+from cfx.fitting import peak_mib
+from cfx.loading import LoadedRun, load_explainer, load_segmenter
+from cfx.naming import slug
+from cfx.reporting.report import write_report
+from cfx.runs import Evaluation, Run
+from cfx.schema import Task
+
+SMOKE_IMAGES = 32
+
+
+def measure_part(run: Run, data: ChestXrayDataModule, smoke: bool = False) -> None:
+    """Write how good a trained classifier or segmenter is on test patients: a row an image, and metrics.json."""
+    config = run.config
+    dataset = data.dataset("test")
+    split = {"data": config["data"]["name"], "split": "test"}
+    if config["model"]["name"] == "classifier":
+        finding, prior = assembly.findings(config)[0], float(config["model"].get("prior", 0.5))
+        table = parts.classify(assembly.black_box_of(run, finding), dataset, finding)
+        latent = latent_call(data.source, finding, table["image_id"])
+        table = table.assign(latent=latent) if latent is not None else table
+        metrics = {"schema": 1, "task": config["task"]["name"], **split, "blackbox": parts.classifier_metrics(table, prior)}
+    else:
+        table = parts.segment(load_segmenter(run), dataset)
+        metrics = {"schema": 1, "task": None, **split, "anatomy": parts.segmenter_metrics(table)}
+    metrics["run"] = run.environment()
+    run.evaluation.write_counterfactuals(table)
+    run.evaluation.write_metrics(metrics)
+
+
+def latent_call(source: Any, finding: str, image_ids: pd.Series) -> Any:
+    """Return a phantom's finding before label noise, float (N,) of 1 and 0; None for data whose truth nobody knows."""
+    if not hasattr(source, "truth"):
+        return None
+    truth = source.truth().set_index("image_id")
+    return truth.loc[image_ids.tolist(), f"call_{slug(finding)}"].to_numpy(dtype=float)
+
+
+def measure_run(run: Run, *, trainer: Mapping[str, Any], smoke: bool = False) -> None:
+    """Evaluate a finished explainer on its test patients, unless that is done, and write its report."""
+    if not run.evaluation.done:
+        device = "cuda" if trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
+        loaded = load_explainer(run, device=device)
+        evaluate_into(run.evaluation, loaded, loaded.config, device=device, smoke=smoke)
+    written = write_report(run)
+    print(written.summary, flush=True)
+
+
+def evaluate_into(
+    place: Evaluation, loaded: LoadedRun, config: Config, *, device: str = "cpu", smoke: bool = False
+) -> dict[str, Any]:
+    """Evaluate a loaded run on a configuration's data and write everything into one evaluation folder.
+
+    Args:
+        place: where to. loaded: the explainer with its parts.
+        config: says which data, split and sizes; the run's own or another.
+        device: where the networks are. smoke: a handful of images.
+
+    Returns:
+        The metrics.
+    """
+    node = config["evaluation"]
+    data = assembly.data_module(config, part=config["model"]["part"], batch_size=int(node["batch_size"]), smoke=smoke)
+    dataset = data.dataset(node["split"])
+    table = dataset.table
+    settings = settings_of(node, config, smoke)
+    finding = config["task"]["finding"]
+    rows, metrics = evaluate(
+        loaded.explainer, loaded.blackbox, table, dataset,
+        judge=loaded.judge or loaded.segmenter,
+        task=Task(**{key: config["task"][key] for key in ("name", "finding", "direction")}),
+        transfer=loaded.transfer,
+        oracle=data.source.oracle(),
+        settings=settings,
+        features=LastLinear(loaded.transfer) if loaded.transfer is not None else None,
+        features_name="the last hidden layer of the independent (transfer) classifier",
+        latent=latent_call(data.source, finding, table["image_id"]),
+        write_part=place.write_part,
+        finished={number: pd.read_parquet(path) for number, path in enumerate(place.parts())},
+        progress=Progress(),
+        device=device,
+        data=config["data"]["name"], split=node["split"], run=run_figures(loaded.run),
+    )
+    if place.parts():
+        place.merge_parts()
+    else:
+        place.write_counterfactuals(rows)
+    write_examples(loaded.explainer, rows, dataset, place.examples, device=device)
+    place.write_metrics(metrics)
+    return metrics
+
+
+def settings_of(node: Config, config: Config, smoke: bool) -> Settings:
+    """Return the evaluation's sizes from its configuration; a handful of images for a smoke test."""
+    sizes = {key: node[key] for key in ("control_images", "descent_images", "oracle_grid_images", "return_images", "resamples")}
+    if smoke:
+        sizes = {key: min(int(value), SMOKE_IMAGES // 4) for key, value in sizes.items()} | {"resamples": 50}
+    return Settings(targets=tuple(float(t) for t in node["targets"]), batch_size=int(node["batch_size"]), seed=int(config["seed"]), **sizes)
+
+
+def run_figures(run: Run) -> dict[str, Any]:
+    """Return minutes, peak memory and steps of a training, for metrics.json."""
+    environment = run.environment()
+    peak = max(peak_mib(), float(environment.get("peak_mib") or 0))
+    return {"minutes": environment.get("minutes"), "peak_mib": peak, "steps": environment.get("steps")}
+
+
+class Progress:
+    """One progress bar for each thing that an evaluation draws; a line each where the output is no terminal."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.what = ""
+
+    def __call__(self, what: str, done: int, count: int) -> None:
+        """Show that `done` of `count` images of `what` are drawn."""
+        if what != self.what:
+            if self.bar is not None:
+                self.bar.close()
+            self.what = what
+            self.bar = tqdm(total=count, desc=f"  {what}", leave=False, disable=not sys.stderr.isatty())
+            if not sys.stderr.isatty():
+                print(f"  evaluation: {what}", flush=True)
+        if self.bar is not None:
+            self.bar.n = done
+            self.bar.refresh()

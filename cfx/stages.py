@@ -1,0 +1,185 @@
+"""The work behind each stage of a plan: train a part, gather parts, annotate, train the explainer, evaluate."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from cfx import assembly, chain
+from cfx.build import build
+from cfx.chain import Config, Stage, rank
+from cfx.classifiers.module import Classifier
+from cfx.data.annotations import Annotations
+from cfx.data.datamodule import ChestXrayDataModule
+from cfx.errors import UserError
+from cfx.evaluation.callback import ClinicalCallback
+from cfx.fitting import fit
+from cfx.loading import external_part, load_black_box, load_segmenter
+from cfx.measuring import measure_part, measure_run
+from cfx.runs import Run
+
+_POLL_SECONDS = 0.5
+_SMOKE_PATIENTS = {"train": 240, "valid": 48, "test": 48}
+
+
+class Session:
+    """One execution of a plan with one trainer setting.
+
+    Args:
+        config: the resolved configuration of a train command.
+        root: the folder of runs; a smoke test's runs go into `smoke` inside it, since they are never finished ones.
+    """
+
+    def __init__(self, config: Config, root: Path) -> None:
+        self.trainer: Mapping[str, Any] = config["trainer"]
+        self.logger: Mapping[str, Any] = config["logger"]
+        self.smoke = bool(self.trainer.get("smoke"))
+        self.root = root / "smoke" if self.smoke else root
+        if self.smoke and "patients" in config["data"]["source"]:
+            source = {**config["data"]["source"], "patients": _SMOKE_PATIENTS}
+            config = {**config, "data": {**config["data"], "source": source}}
+        self.config = config
+
+    def run(self) -> Run:
+        """Make whatever is missing, in order, and return the finished run."""
+        run, stages = chain.agreed_plan(self.config, self.root)
+        with run.lock() if rank() == 0 else _Nothing():
+            if rank() == 0:
+                if run.finished:
+                    print(f"{run.path} is finished already; nothing to do", flush=True)
+                    return run
+                print(chain.describe(stages), flush=True)
+                run.write_config(chain.own_config(self.config))
+            for stage in stages:
+                self._work(stage, run)
+            if rank() == 0:
+                run.mark_finished()
+        return run
+
+    def _work(self, stage: Stage, run: Run) -> None:
+        """Do one stage; the ranks beside 0 join trainings only, and wait for what rank 0 makes before them."""
+        parts = {} if chain.is_part(self.config) else chain.part_configs(self.config)
+        if stage.role in parts:
+            part = Run(self.root / stage.folder)
+            with part.lock() if rank() == 0 else _Nothing():
+                if stage.state != "reuse" and not (rank() == 0 and part.finished):
+                    Run.create(part.path)
+                    self._train_part(parts[stage.role], part, stage.role)
+        elif chain.is_part(self.config):
+            self._train_part(chain.own_config(self.config), run, stage.role)
+        elif stage.role == "annotations":
+            self._gather(run)
+            self._annotate(run)
+        elif stage.role == "explainer":
+            if stage.state != "reuse":
+                self._train_explainer(run)
+        elif stage.role == "evaluation" and rank() == 0:
+            measure_run(run, trainer=self.trainer, smoke=self.smoke)
+
+    def _train_part(self, config: Config, run: Run, role: str) -> None:
+        """Train and measure one classifier or segmenter in its own run folder."""
+        _say(f"{role}: training {config['model']['name']} in {run.name}")
+        if rank() == 0:
+            run.write_config(config)
+        pl.seed_everything(int(config["seed"]), workers=True, verbose=False)
+        model = config["model"]
+        data = self._data(config, model)
+        network = assembly.network(config)
+        extra = {"findings": assembly.findings(config)} if model["name"] == "classifier" else {}
+        module = build(model, network, drop=assembly.CHAIN_KEYS, place="model", **extra)
+        module = fit(config, run, module, data, trainer_node=self.trainer, logger_node=self.logger, title=role)
+        if rank() == 0:
+            if isinstance(module, Classifier):
+                module.calibrate(data.val_dataloader(), prior=float(model.get("prior", 0.5)))
+            run.write_weights(module.inference().state_dict())
+            measure_part(run, data, smoke=self.smoke)
+            run.mark_finished()
+
+    def _data(self, config: Config, model: Config, **extra: Any) -> ChestXrayDataModule:
+        return assembly.data_module(
+            config, part=model["part"], batch_size=int(model["fit"]["batch_size"]), smoke=self.smoke,
+            balance=model["fit"].get("balance"), **extra,
+        )
+
+    def _gather(self, run: Run) -> None:
+        """Copy the parts that a run needs into it."""
+        if rank() != 0:
+            return
+        for role, config in chain.part_configs(self.config).items():
+            run.copy_part(role, chain.run_of(config, self.root))
+        for role, value in (("segmenter", "path"), ("judge", "judge_path")):
+            if self.config["anatomy"].get(value):
+                run.copy_part(role, Run.open(self.config["anatomy"][value], f"anatomy.{value}"))
+        kind = self.config["blackbox"]["kind"]
+        if kind == "checkpoint":
+            run.copy_part("blackbox", Run.open(self.config["blackbox"]["path"], "blackbox.path"))
+        elif kind != "trained":
+            external_part(self.config, run.part("blackbox"))
+
+    def _annotate(self, run: Run) -> None:
+        """Compute masks, device masks and posteriors of the explainer's training and validation images, once."""
+        folder, done = run.path / "annotations", run.path / "annotations" / "done"
+        if rank() != 0:
+            while not done.is_file():
+                time.sleep(_POLL_SECONDS)
+            return
+        if done.is_file():
+            return
+        _say("annotations: masks, devices and posteriors, once an image")
+        data = self._data(self.config, self.config["model"])
+        blackbox, segmenter = load_black_box(run), load_segmenter(run.part("segmenter"))
+        own_masks = self.config["anatomy"]["kind"] == "chexmask"
+        found = [
+            Annotations.compute(data.dataset(split), None if own_masks else segmenter, blackbox)
+            for split in ("train", "valid")
+        ]
+        _joined(found).save(folder)
+        done.touch()
+
+    def _train_explainer(self, run: Run) -> None:
+        """Train the explainer on annotated images and write its weights."""
+        config, model = self.config, self.config["model"]
+        _say(f"explainer: training {model['name']} in {run.name}")
+        pl.seed_everything(int(config["seed"]), workers=True, verbose=False)
+        data = self._data(config, model, annotations=Annotations.load(run.path / "annotations"))
+        blackbox = load_black_box(run)
+        module = build(
+            model, assembly.network(config), drop=assembly.CHAIN_KEYS, place="model",
+            discriminator=build(model["discriminator"], place="model.discriminator"), blackbox=blackbox,
+            loss={key: value for key, value in config["loss"].items() if key != "name"}, regions=config["task"]["regions"],
+        )
+        callbacks: list[Callback] = [ClinicalCallback.of_run(run, data, blackbox, images=bool(self.logger.get("images")))]
+        module = fit(config, run, module, data, trainer_node=self.trainer, logger_node=self.logger, title="explainer",
+                     callbacks=callbacks)
+        if rank() == 0:
+            run.write_weights(module.inference().state_dict())
+
+
+def _joined(parts: list[Annotations]) -> Annotations:
+    """Return the annotations of several splits as one."""
+    def rows(name: str) -> Any:
+        arrays = [getattr(part, name) for part in parts]
+        return None if any(array is None for array in arrays) else np.concatenate(arrays)
+
+    names = [name for part in parts for name in part.image_ids]
+    return Annotations(names, rows("masks"), rows("devices"), rows("posterior"))
+
+
+def _say(line: str) -> None:
+    if rank() == 0:
+        print(line, flush=True)
+
+
+class _Nothing:
+    """A lock that is none, for the ranks that take no lock."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+__all__ = ["Session", "UserError"]
