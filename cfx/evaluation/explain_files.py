@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cfx.classifiers.blackbox import BlackBox
 from cfx.data.dicom import is_dicom
-from cfx.data.reading import Float, read_image, to_bytes, to_square, to_tensor
+from cfx.data.reading import Float, read_image, to_square, to_tensor
 from cfx.errors import BadImage, BadValue, MissingPath, UserError
 from cfx.evaluation.explained import (
     DO_NOT,
@@ -32,7 +32,8 @@ from cfx.evaluation.explained import (
     Step,
     outcome_line,
 )
-from cfx.evaluation.full_resolution import edit_original, marked, png_info
+from cfx.evaluation.full_resolution import edit_original
+from cfx.evaluation.marking import marked, png_info, unmarked
 from cfx.evaluation.verdict import verdicts
 from cfx.explainers.base import Counterfactual, Explainer
 from cfx.files import read_json, write_atomic, write_json
@@ -197,9 +198,7 @@ def _grey(image: Tensor) -> Float:
 
 def _save(image: Float, path: Path, mark: bool) -> None:
     """Writes a drawn picture as a PNG, with the visible mark or with the note inside the file alone."""
-    from PIL import Image
-
-    picture = marked(image) if mark else Image.fromarray(to_bytes(image), mode="L")
+    picture = marked(image) if mark else unmarked(image)
     write_atomic(path, lambda beside: picture.save(beside, format="PNG", pnginfo=png_info()))
 
 

@@ -15,6 +15,23 @@ MARK = "synthetic counterfactual"
 INTERPRET, DO_NOT = "interpret", "do not interpret"
 
 
+def cut_padding(square: Picture, height: int, width: int) -> Picture:
+    """The part of a padded, shrunken square that a picture fills (the inverse of `cfx.data.reading.to_square`).
+
+    Args:
+        square: (size, size), or (size, size, channels).
+        height, width: of the picture before it was padded, any unit.
+
+    Returns:
+        the part at the square's own scale, at least one pixel; exactly the picture's shape where size is its
+        longer side.
+    """
+    size, side = square.shape[0], max(height, width)
+    top, left = (round((side - n) // 2 * size / side) for n in (height, width))
+    rows, columns = (max(1, round(n * size / side)) for n in (height, width))
+    return square[top : top + rows, left : left + columns]
+
+
 @dataclass(frozen=True)
 class Reading:
     """What the black box says of a picture and what is measured on it; None where it could not be made.

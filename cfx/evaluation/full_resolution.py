@@ -7,13 +7,10 @@ off: the field is enlarged, the picture never is.
 """
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn import functional as F
 
-from cfx.data.reading import Float, to_bytes
-from cfx.evaluation.explained import MARK
+from cfx.data.reading import Float
 from cfx.explainers.gan.edit import apply_edit
 
 
@@ -26,20 +23,6 @@ def padding(height: int, width: int) -> tuple[int, int, int]:
     """
     side = max(height, width)
     return side, (side - height) // 2, (side - width) // 2
-
-
-def unpad(square: Float, height: int, width: int) -> Float:
-    """The part of a (size, size) square that holds a picture of height x width, at the square's own scale.
-
-    Returns:
-        (h, w), at least one pixel; exactly the picture where size is its longer side.
-
-    """
-    size = square.shape[0]
-    side, top, left = padding(height, width)
-    first, first_column = round(top * size / side), round(left * size / side)
-    rows, columns = max(1, round(height * size / side)), max(1, round(width * size / side))
-    return square[first : first + rows, first_column : first_column + columns]
 
 
 @torch.no_grad()
@@ -58,37 +41,10 @@ def edit_original(image: Float, field: Tensor, residual: Tensor) -> Float:
     height, width = image.shape
     side, top, left = padding(height, width)
     tensor = torch.from_numpy(image)[None, None] * 2.0 - 1.0
-    # Padding is black, which is -1 here.
-    square = F.pad(tensor, (left, side - width - left, top, side - height - top), value=-1.0)
+    # The padding goes on as the border does: an edit that pulls the border inwards would else bring black wedges
+    # into the picture. What the black box sees of the result is padded with black again.
+    square = F.pad(tensor, (left, side - width - left, top, side - height - top), mode="replicate")
     drawn = apply_edit(square, field[None].float().cpu(), residual[None].float().cpu())
     cut = drawn[0, 0, top : top + height, left : left + width]
     result: Float = ((cut + 1.0) / 2.0).clamp(0.0, 1.0).numpy()
     return result
-
-
-def marked(image: Float, text: str = MARK) -> Image.Image:
-    """The picture as 8-bit grey with the mark in its lower left corner, on a dark ground so that it always
-    shows.
-    """
-    picture = Image.fromarray(to_bytes(image), mode="L")
-    height, width = image.shape
-    draw = ImageDraw.Draw(picture)
-    size = max(8.0, 0.022 * max(height, width))
-    box = draw.textbbox((0, 0), text, font=ImageFont.load_default(size))
-    # A narrow picture gets smaller letters rather than a mark that runs out of it.
-    size = min(size, size * 0.96 * width / max(box[2], 1))
-    font = ImageFont.load_default(max(size, 4.0))
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-    margin = max(1, round(size * 0.35))
-    x, y = margin - left, height - margin - bottom
-    ground = (x + left - margin, y + top - margin, x + right + margin, y + bottom + margin)
-    draw.rectangle(ground, fill=0)
-    draw.text((x, y), text, fill=235, font=font)
-    return picture
-
-
-def png_info() -> PngInfo:
-    """The note inside a drawn PNG that it is synthetic, which stays where the visible mark is switched off."""
-    info = PngInfo()
-    info.add_text("Description", MARK)
-    return info

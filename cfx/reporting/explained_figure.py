@@ -4,17 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cfx.evaluation.explained import INTERPRET, Explained, Picture
+from cfx.evaluation.explained import INTERPRET, Explained, cut_padding
 from cfx.reporting.progressions import Strip, progression_figure, thin_targets
 from cfx.reporting.style import png_bytes
-
-
-def _cut(square: Picture, height: int, width: int) -> Picture:
-    """The part of the padded square that the file's picture fills (as `cfx.data.reading.to_square` pads it)."""
-    size, side = square.shape[0], max(height, width)
-    top, left = (round((side - n) // 2 * size / side) for n in (height, width))
-    rows, columns = (max(1, round(n * size / side)) for n in (height, width))
-    return square[top : top + rows, left : left + columns]
 
 
 def draw_explained(explained: Explained, path: Path, most: int = 6) -> None:
@@ -31,11 +23,11 @@ def draw_explained(explained: Explained, path: Path, most: int = 6) -> None:
     verdict = explained.verdict + (f": {'; '.join(explained.reasons)}" if explained.reasons else "")
     strip = Strip(
         title=(Path(explained.name).name, f"{explained.width} x {explained.height} px"),
-        original=_cut(explained.original, explained.height, explained.width),
+        original=cut_padding(explained.original, explained.height, explained.width),
         p_before=explained.before.posterior,
         ctr_before=explained.before.ctr,
         targets=tuple(step.target for step in steps),
-        steps=tuple(_cut(step.picture, explained.height, explained.width) for step in steps),
+        steps=tuple(cut_padding(step.picture, explained.height, explained.width) for step in steps),
         posterior=tuple(step.reading.posterior for step in steps),
         ctr=tuple(step.reading.ctr for step in steps),
         end=kept.index(explained.end),

@@ -1,0 +1,197 @@
+"""report.html: one file with everything in it, nothing fetched, readable on a phone."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from html import escape
+from importlib import resources
+from pathlib import PurePath
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from cfx.reporting.charts import ctr_figure, validity_figure
+from cfx.reporting.run_files import RunFiles, interval_at
+from cfx.reporting.sentences import limits, verdict, worse
+from cfx.reporting.strips_html import strips_html
+from cfx.reporting.style import png_bytes
+from cfx.reporting.tables import (
+    DASH,
+    Table,
+    controls_table,
+    count,
+    direction_table,
+    fixed,
+    interval,
+    measurement_of,
+    parts_table,
+)
+
+LARGEST = 4_800_000
+"""Bytes of a report, under the 5 MB that a mail or a phone takes; the progressions get what the rest leaves."""
+
+# The browser itself is told to fetch nothing, whatever the page should hold by mistake.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def _numbers(run: RunFiles) -> str:
+    """The figures that decide, as tiles, each the worse direction."""
+    name = measurement_of(run.metrics)
+    tiles = [
+        (worse(run.metrics, "validity.{d}.reach"), 3, "targets reached"),
+        (run.value("validity.target_mae"), 3, "mean error of the target"),
+        (run.value("validity.monotone"), 3, "monotone progressions"),
+        (worse(run.metrics, f"clinical.{name}.{{d}}.moved_right"), 3, f"{name.upper()} moved the right way"),
+        (worse(run.metrics, f"clinical.{name}.{{d}}.gap_closed"), 2, "of the groups' gap closed"),
+        (run.value("oracle.ctr_mae"), 3, "CTR error to the oracle"),
+        (run.value("identity.fop"), 3, "devices kept"),
+        (run.value("blackbox.auroc"), 3, "AUROC of the black box"),
+    ]
+    made = [(fixed(value, digits), label) for value, digits, label in tiles if value is not None]
+    cells = "".join(f"<div><b>{number}</b><span>{escape(label)}</span></div>" for number, label in made)
+    note = '<p class="note">Of two directions the worse one is shown.</p>'
+    return f'<div class="numbers">{cells}</div>{note}' if cells else ""
+
+
+def _warnings(run: RunFiles) -> str:
+    """The evaluation's warnings in a box, or a line that there are none."""
+    texts = [str(text) for text in run.metrics.get("warnings") or []]
+    if not texts:
+        return '<p class="note">The evaluation raised no warning.</p>'
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    return f'<div class="warnings" role="alert"><b>Warnings</b><ul>{items}</ul></div>'
+
+
+def _charts(run: RunFiles) -> str:
+    """The validity curve and the CTR chart, inlined."""
+    charts = [
+        (
+            validity_figure(run.table),
+            "Posterior reached against posterior asked for, by where the image began.",
+        ),
+        (
+            ctr_figure(run.table),
+            "Cardiothoracic ratio before and after, a dot a patient, with the readers' floor.",
+        ),
+    ]
+    figures = [
+        f'<figure><img alt="{escape(text)}" src="data:image/png;base64,'
+        f'{b64encode(png_bytes(figure, 120)).decode("ascii")}"></figure>'
+        for figure, text in charts
+        if figure is not None
+    ]
+    return (
+        f'<h2>What was asked and what happened</h2><div class="charts">{"".join(figures)}</div>'
+        if figures
+        else ""
+    )
+
+
+def without_places(node: Any) -> Any:
+    """A configuration with absolute paths cut to their last name: a report travels, the machine's folders do not."""
+    if isinstance(node, Mapping):
+        return {str(key): without_places(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [without_places(value) for value in node]
+    if isinstance(node, str) and (node.startswith(("/", "~", "\\\\")) or node[1:3] == ":\\"):
+        return f"…/{PurePath(node.replace(chr(92), '/')).name}"
+    return node
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested keys as 'a.b' with their values as text."""
+    rows: list[tuple[str, str]] = []
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{name}.")
+        elif value is not None:
+            rows.append((name, f"{value:,.1f}" if isinstance(value, float) else str(value)))
+    return rows
+
+
+def _how(run: RunFiles) -> str:
+    """How it was run: data, counts, time, versions, and the whole configuration folded away."""
+    metrics = run.metrics
+    steps = _flat(metrics.get("run") or {})
+    speed = run.value("speed.per_second")
+    rows = [
+        ("task", str(metrics.get("task") or DASH)),
+        ("data", str(metrics.get("data") or DASH)),
+        ("split", str(metrics.get("split") or DASH)),
+        ("images / patients", f"{count(run.value('n_images'))} / {count(run.value('n_patients'))}"),
+        ("method", str(metrics.get("method") or DASH)),
+        *steps,
+        *_flat(run.environment),
+    ]
+    if speed is not None:
+        rows.append(
+            ("counterfactuals a second", f"{speed:,.1f} on {(metrics.get('speed') or {}).get('device')}")
+        )
+    seen: dict[str, str] = {}
+    for name, value in rows:
+        seen.setdefault(name, value)
+    table = Table("How it was run", ("", "value"), tuple(seen.items())).html()
+    if not run.config:
+        return table
+    text = OmegaConf.to_yaml(OmegaConf.create(without_places(run.config)))
+    return f"{table}<details><summary>The whole configuration</summary><pre>{escape(text)}</pre></details>"
+
+
+def _reading(run: RunFiles) -> str:
+    """One sentence a direction with the interval, under the verdict's detail."""
+    name = measurement_of(run.metrics)
+    parts = []
+    for side, asked in (("up", "upwards"), ("down", "downwards")):
+        key = f"clinical.{name}.{side}"
+        shift = run.value(f"{key}.shift_net")
+        if shift is not None:
+            bounds = interval(interval_at(run.metrics, f"{key}.ci95", "shift_net"), 3, signed=True)
+            patients = count(run.value(f"{key}.n_patients"))
+            parts.append(f"{asked} {shift:+.3f} {bounds} over {patients} patients".replace("  ", " "))
+    return f'<p class="note">Net shift of {name.upper()}: {escape("; ".join(parts))}.</p>' if parts else ""
+
+
+def report_html(run: RunFiles) -> str:
+    """The whole page.
+
+    Args:
+        run: the evaluation's files.
+
+    Returns:
+        HTML of at most 5 MB, without a script, a link or anything to fetch.
+    """
+    found = verdict(run)
+    metrics = run.metrics
+    title = f"{metrics.get('task')} · {metrics.get('data')} · {metrics.get('method')}"
+    style = resources.files("cfx.reporting").joinpath("page.css").read_text(encoding="utf-8")
+    head = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style}</style></head><body>"
+    )
+    top = (
+        f"<h1>{escape(title)}</h1><div class='verdict {found.tone}'><p>{escape(found.sentence)}</p>"
+        f"<p>{escape(found.detail)}</p></div>{_warnings(run)}{_numbers(run)}{_reading(run)}"
+    )
+    tables = "".join(
+        table.html()
+        for table in (direction_table(metrics), controls_table(metrics), parts_table(metrics))
+        if table.rows
+    )
+    items = "".join(f"<li>{escape(text)}</li>" for text in limits(run))
+    bottom = (
+        f"{_charts(run)}<h2>The numbers</h2>{tables}<h2>How to reproduce it</h2>{_how(run)}"
+        f"<h2>Limits</h2><ul>{items}</ul></body></html>\n"
+    )
+    fixed_size = len(head.encode()) + len(top.encode()) + len(bottom.encode())
+    strips = ""
+    if run.examples:
+        explained = (
+            "Each row is one patient. The bar is the classifier's posterior, the white tick what was asked for; every "
+            "picture but the first was drawn by a model."
+        )
+        strips = f"<h2>The same patient, drawn again</h2><p class='note'>{explained}</p>" + strips_html(
+            run.examples, LARGEST - fixed_size
+        )
+    return head + top + strips + bottom

@@ -1,0 +1,53 @@
+"""Writes all that a report consists of into an evaluation's folder: two charts, the progressions, report.html."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cfx.files import write_text
+from cfx.reporting.charts import ctr_figure, validity_figure
+from cfx.reporting.html import report_html
+from cfx.reporting.progressions import choose_examples, progression_figure, strip_of
+from cfx.reporting.run_files import read_run
+from cfx.reporting.style import save_png
+from cfx.reporting.summary_text import summary_text
+from cfx.runs import Evaluation, Run
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        report: ``report.html``.
+        figure: ``progressions.png``, None where the run has no examples.
+        charts: ``validity.png`` and ``ctr.png``, those that could be drawn.
+        summary: the closing lines for the terminal.
+    """
+
+    report: Path
+    figure: Path | None
+    charts: tuple[Path, ...]
+    summary: str
+
+
+def write_report(run: Run, evaluation: Evaluation | None = None) -> Written:
+    """Draws and writes the report of an evaluation; an older one is replaced.
+
+    Args:
+        run: the run.
+        evaluation: which of its evaluations; its own unless told.
+
+    Raises:
+        UserError: it has not been evaluated, or one of its files is broken.
+    """
+    place = evaluation if evaluation is not None else run.evaluation
+    files = read_run(run, place)
+    rows = choose_examples(files.examples)
+    # Rows of one figure share their columns: those that have as many targets as the first.
+    strips = [strip_of(example) for example in rows]
+    strips = [strip for strip in strips if len(strip.targets) == len(strips[0].targets)]
+    figure = save_png(progression_figure(strips), place.path / "progressions.png") if strips else None
+    drawn = (("validity.png", validity_figure(files.table)), ("ctr.png", ctr_figure(files.table)))
+    charts = tuple(save_png(chart, place.path / name) for name, chart in drawn if chart is not None)
+    write_text(place.report, report_html(files))
+    return Written(place.report, figure, charts, summary_text(files, figure, place.report))
