@@ -4,49 +4,70 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 # Keys that say where or how something is done, not what: they never change a fingerprint.
 PLACE_KEYS = frozenset(
-    {
-        "root",
-        "path",
-        "cache",
-        "output",
-        "runs",
-        "workers",
-        "num_workers",
-        "device",
-        "devices",
-        "accelerator",
-        "trainer",
-        "logger",
-        "hydra",
-        "name",
-    }
+    {"root", "path", "judge_path", "cache", "output", "runs", "workers", "num_workers", "device", "devices"}
+    | {"accelerator", "trainer", "logger", "hydra"}
 )
+# Keys of files that decide what is computed: what is in the file counts, not where it lies.
+CONTENT_KEYS = frozenset({"path", "judge_path", "table"})
+_BLOCK = 1 << 20
+_LEFT_OUT = object()
 
 
-def fingerprint(config: Mapping[str, Any], exclude: Iterable[str] = PLACE_KEYS) -> str:
+def content_digest(path: Path) -> str | None:
+    """Return the SHA-256 of a file, or of a run folder's weights; None where there is neither."""
+    file = path / "weights.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        return None
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fingerprint(
+    config: Mapping[str, Any], exclude: Iterable[str] = PLACE_KEYS, contents: Iterable[str] = CONTENT_KEYS
+) -> str:
     """Return ten hex digits that stand for a resolved configuration.
+
+    Two black boxes given by `blackbox.path` are told apart by what is in the files, wherever they lie.
 
     Args:
         config: plain dicts, lists and scalars; key order does not matter, and 1 and 1.0 are the same.
         exclude: keys left out wherever they occur: places, workers, devices.
+        contents: keys whose value counts by the content of the file that it names (inside the node's `root`, where it
+            has one); where there is no such file, the value itself counts unless `exclude` leaves it out.
 
     Raises:
         TypeError: a value is not plain.
     """
-    left_out = frozenset(exclude)
+    left_out, by_content = frozenset(exclude), frozenset(contents)
 
     def plain(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {str(key): plain(item) for key, item in value.items() if str(key) not in left_out}
+            return {
+                str(key): item
+                for key, raw in value.items()
+                if (item := entry(str(key), raw, value)) is not ...
+            }
         if isinstance(value, list | tuple):
             return [plain(item) for item in value]
         if isinstance(value, float) and value.is_integer():
             return int(value)
         return value
+
+    def entry(key: str, raw: Any, node: Mapping[str, Any]) -> Any:
+        if key in by_content and isinstance(raw, str) and raw:
+            place = Path(str(node["root"])).expanduser() / raw if node.get("root") else Path(raw).expanduser()
+            digest = content_digest(place)
+            if digest is not None:
+                return digest
+        return _LEFT_OUT if key in left_out else plain(raw)
 
     text = json.dumps(plain(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -1,0 +1,175 @@
+"""Schemas of our own scalars: what a task, a trainer, a logger and a fit may say.
+
+Constructors check their own arguments; only nodes that no constructor takes whole are described here. `read`
+turns a node into its dataclass, or names the key that does not fit.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from cfx.errors import BadValue, UnknownChoice, UserError, nearest
+
+T = TypeVar("T")
+
+
+def _one_of(*choices: str) -> dict[str, tuple[str, ...]]:
+    return {"choices": choices}
+
+
+def _at_least(bound: float) -> dict[str, float]:
+    return {"least": bound}
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One clinical question.
+
+    name: the file of conf/task. finding: the label's name. views: which are used, all where empty. measurement: what
+    a radiologist would measure. direction: which way that moves as the finding grows. regions: masks that the
+    context-aware loss holds.
+    """
+
+    name: str
+    finding: str
+    views: list[str] = dataclasses.field(default_factory=list, metadata=_one_of("PA", "AP", "LATERAL", ""))
+    measurement: str = dataclasses.field(default="ctr", metadata=_one_of("ctr", "recess", "lung_haze"))
+    direction: str = dataclasses.field(default="up", metadata=_one_of("up", "down"))
+    regions: list[str] = dataclasses.field(
+        default_factory=list, metadata=_one_of("heart", "left_lung", "right_lung")
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """How long and on what a model is trained; the rest of a model's node is its module's.
+
+    max_steps, val_every: in batches. batch_size: images a step and process. balance: what the sampler balances.
+    monitor, mode, patience: the validation metric that picks the weights and stops training; null keeps the last.
+    """
+
+    max_steps: int = dataclasses.field(metadata=_at_least(1))
+    val_every: int = dataclasses.field(metadata=_at_least(1))
+    batch_size: int = dataclasses.field(metadata=_at_least(1))
+    balance: str | None = dataclasses.field(default=None, metadata=_one_of("finding", "posterior"))
+    monitor: str | None = None
+    mode: str = dataclasses.field(default="max", metadata=_one_of("max", "min"))
+    patience: int | None = dataclasses.field(default=None, metadata=_at_least(1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """Where a run trains; Lightning's names, and `smoke` for two steps a stage.
+
+    threads: torch threads, as many as the cores that the process may use where null.
+    """
+
+    accelerator: str = dataclasses.field(
+        default="auto", metadata=_one_of("auto", "cpu", "gpu", "cuda", "mps")
+    )
+    devices: int | str | list[int] = 1
+    num_nodes: int = dataclasses.field(default=1, metadata=_at_least(1))
+    strategy: str = "auto"
+    precision: str | int = "32-true"
+    threads: int | None = dataclasses.field(default=None, metadata=_at_least(1))
+    deterministic: bool | str = False
+    progress: bool = True
+    smoke: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggerNode:
+    """Where scalars go beside metrics.csv; pictures leave the run's folder only where `images` says so."""
+
+    kind: str = dataclasses.field(default="none", metadata=_one_of("none", "tensorboard", "wandb"))
+    images: bool = False
+    project: str = "cfx"
+    mode: str = dataclasses.field(default="offline", metadata=_one_of("offline", "online"))
+
+
+def read(schema: type[T], node: Mapping[str, Any], argument: str) -> T:
+    """Return a node as its dataclass.
+
+    Args:
+        schema: one of the dataclasses above.
+        node: plain values by key.
+        argument: where the node stands, such as `task` or `model.fit`, for the message.
+
+    Raises:
+        UnknownChoice: a key or a choice that does not exist; the nearest is named.
+        BadValue: a value of the wrong type, out of its range, or missing.
+    """
+    fields = {field.name: field for field in dataclasses.fields(schema)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(schema)
+    for key, value in node.items():
+        place = f"{argument}.{key}"
+        if key not in fields:
+            near = nearest(str(key), fields)
+            remedy = f"did you mean {near!r}" if near else f"its keys are {', '.join(fields)}"
+            raise UnknownChoice(place, value, "there is no such key", remedy)
+        _check(fields[key], hints[key], value, place)
+    for name, field in fields.items():
+        if (
+            name not in node
+            and field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        ):
+            raise BadValue(f"{argument}.{name}", None, "this is needed", f"give {argument}.{name}=...")
+    return schema(**{str(key): value for key, value in node.items()})
+
+
+def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any, place: str) -> None:
+    if not _fits(hint, value):
+        raise BadValue(place, value, f"is not {_spell(hint)}", "give a value of that type")
+    if value is None:
+        return
+    least, choices = field.metadata.get("least"), field.metadata.get("choices")
+    if least is not None and value < least:
+        raise BadValue(place, value, "is too small", f"give {least:g} or more")
+    if choices is not None:
+        for item in value if isinstance(value, list) else [value]:
+            if item not in choices:
+                raise _no_choice(place, item, choices)
+
+
+def _no_choice(place: str, item: object, choices: tuple[str, ...]) -> UserError:
+    near = nearest(str(item), choices)
+    listed = ", ".join(choice for choice in choices if choice)
+    return UnknownChoice(
+        place,
+        item,
+        "there is no such choice",
+        f"did you mean {near!r}, of {listed}" if near else f"choose of {listed}",
+    )
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Tell whether a plain value is of a type: scalars, None, unions of them, and lists of one."""
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(part, value) for part in typing.get_args(hint))
+    if origin is list:
+        return isinstance(value, list) and all(_fits(typing.get_args(hint)[0], item) for item in value)
+    if hint is types.NoneType:
+        return value is None
+    if isinstance(value, bool):  # a bool is an int to Python, not to a reader of YAML
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _spell(hint: Any) -> str:
+    words = {
+        str: "a text",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        types.NoneType: "null",
+    }
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_spell(part) for part in typing.get_args(hint))
+    if origin is list:
+        return f"a list of {_spell(typing.get_args(hint)[0]).removeprefix('a ')}s"
+    return words.get(hint, str(hint))
