@@ -3,6 +3,7 @@
 import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -339,6 +340,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the batches of a checkpoint."""
+        # Lightning only knows of loaders that keep their own place; here the sampler is set to it
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         self._step = int(state_dict["step"])
 
 

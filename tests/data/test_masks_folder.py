@@ -1,0 +1,42 @@
+"""Pictures with hand-made masks."""
+
+from pathlib import Path
+
+import pytest
+
+from cfx.data.datamodule import ChestXrayDataModule
+from cfx.data.masks_folder import MasksFolder
+from cfx.data.splits import Splits
+from cfx.errors import MissingPath, WrongLayout
+
+
+def test_the_common_table(masks_root: Path) -> None:
+    frame = MasksFolder(masks_root).frame()
+    assert len(frame) == 20
+    assert all(Path(path).is_file() for path in [*frame["path"], *frame["mask_path"]])
+    assert frame["split"].value_counts().to_dict() == {"train": 15, "valid": 5}
+    assert frame["ctr_reference"].isna().sum() == 4
+    parts = Splits().assign(frame)
+    assert (parts[frame["split"] == "valid"] == "test").all()
+
+
+def test_mistakes(masks_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingPath):
+        MasksFolder(tmp_path / "gone").frame()
+    with pytest.raises(WrongLayout, match=r"other\.csv"):
+        MasksFolder(masks_root, table="other.csv").frame()
+    with pytest.raises(WrongLayout, match="masks"):
+        MasksFolder(masks_root, mask="masks").frame()
+
+
+@pytest.mark.real
+def test_the_real_set(real_data: Path) -> None:
+    module = ChestXrayDataModule(MasksFolder(real_data / "wingspan_ctr"), size=128, findings=[])
+    train, valid, test = (module.table(split) for split in ("train", "valid", "test"))
+    assert len(train) + len(valid) == 180
+    assert len(test) == 43
+    batch = module.dataset("test").batch(range(43))
+    assert batch["has_masks"].all()
+    heart, left, right = (batch["masks"][:, channel].mean(dim=(1, 2)) for channel in range(3))
+    assert heart.min() > 0.02
+    assert (left.mean() < right.mean()).item()  # the heart takes its room from the left lung
