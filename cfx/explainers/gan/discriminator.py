@@ -1,14 +1,15 @@
 """Discriminators that judge a picture together with the posterior it is meant to have.
 
-All are projection discriminators (Miyato & Koyama, ICLR 2018): D(x, c) = psi(phi(x)) + <v_c, phi(x)>, with a spectral norm
-of one power iteration on every weight, trained by the hinge losses of `losses.py`. They are called as
-`discriminator(image (B, 1, H, W) in [-1, 1], condition (B,) in [0, 1]) -> scores (B,)`, and a score depends on its own
-picture alone: nothing here looks across the batch. What differs is the trunk phi (`Discriminator`, small and for any size;
-`PublishedDiscriminator`, layer by layer as released) and the vector v_c:
+All are projection discriminators (Miyato & Koyama, ICLR 2018): D(x, c) = psi(phi(x)) + <v_c, phi(x)>, with a
+spectral norm of one power iteration on every weight, trained by the hinge losses of `losses.py`. They are
+called as `discriminator(image (B, 1, H, W) in [-1, 1], condition (B,) in [0, 1]) -> scores (B,)`, and a score
+depends on its own picture alone: nothing here looks across the batch. What differs is the trunk phi
+(`Discriminator`, small and for any size; `PublishedDiscriminator`, layer by layer as released) and the vector
+v_c:
 
-    ordinal         v_c = sum of v_i over the thresholds i below c's bin, a vector of its own for each (the paper)
-    ordinal_shared  every threshold shares one pair of vectors, so v_c is affine in the bin's index (the released code)
-    table           a vector for each bin
+    ordinal         v_c = sum of v_i over the thresholds i below c's bin, a vector of its own for each (the
+    paper) ordinal_shared  every threshold shares one pair of vectors, so v_c is affine in the bin's index
+    (the released code) table           a vector for each bin
     continuous      a small network of c itself (the default)
 """
 
@@ -48,7 +49,7 @@ class Projection(nn.Module):
     def __init__(
         self, features: int, condition: str = "continuous", bins: int = 10, frequencies: int = 8
     ) -> None:
-        """condition: one of CONDITIONS. bins: for the three binned ones. frequencies: cosines that describe c otherwise."""
+        """condition: one of CONDITIONS. bins: for the binned ones. frequencies: cosines that describe c otherwise."""
         super().__init__()
         if condition not in CONDITIONS:
             raise ValueError(f"condition {condition!r} is unknown: use one of {', '.join(CONDITIONS)}")
@@ -106,11 +107,13 @@ class SmallBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The default's discriminator: about 30 million multiplications a picture at any size, so that two cores train it.
+    """The default's discriminator: about 30 million multiplications a picture at any size, so that two cores
+    train it.
 
-    A picture is folded so that its longer side becomes 32 cells (pixels of a cell become channels: nothing is lost and
-    detail stays visible), two channels say where a cell lies (chests are aligned, and a heart has a side), three blocks
-    halve the sides, one does not, and the features are summed. No normalisation looks across pictures.
+    A picture is folded so that its longer side becomes 32 cells (pixels of a cell become channels: nothing is
+    lost and detail stays visible), two channels say where a cell lies (chests are aligned, and a heart has a
+    side), three blocks halve the sides, one does not, and the features are summed. No normalisation looks
+    across pictures.
     """
 
     def __init__(
@@ -183,11 +186,13 @@ class PublishedBlock(nn.Module):
 
 
 class PublishedDiscriminator(nn.Module):
-    """The discriminator of Singla et al. (MedIA 2023, tables 5c and 16c), 38.43 million parameters at width 64.
+    """The discriminator of Singla et al. (MedIA 2023, tables 5c and 16c), 38.43 million parameters at width
+    64.
 
-    Blocks of 64, 128, 256, 512, 1024 channels that halve the sides, one of 1024 that does not, ReLU, the **sum** over
-    all places, then the projection. `condition="ordinal"` is what the paper describes; `"ordinal_shared"` what its
-    released code computes. Any side divisible by 32; `width` scales every layer, so that it also runs small.
+    Blocks of 64, 128, 256, 512, 1024 channels that halve the sides, one of 1024 that does not, ReLU, the
+    **sum** over all places, then the projection. `condition="ordinal"` is what the paper describes;
+    `"ordinal_shared"` what its released code computes. Any side divisible by 32; `width` scales every layer,
+    so that it also runs small.
     """
 
     def __init__(

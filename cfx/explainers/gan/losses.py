@@ -1,8 +1,9 @@
 """Every term of the objective, as a pure function of tensors, and how the terms add up.
 
-Source of the formulas: Singla et al., "Explaining the Black-box Smoothly" (arXiv 2101.04230; MedIA 84:102721, 2023), with
-the weights its authors' code uses; `SINGLA2021.md` says where we differ. With x the input, f the black box, c the target,
-x_c = G(x, c), x_s = G(x, f(x)) the self-reconstruction and x_b = G(x_c, f(x)) the way back:
+Source of the formulas: Singla et al., "Explaining the Black-box Smoothly" (arXiv 2101.04230; MedIA 84:102721,
+2023), with the weights its authors' code uses; `SINGLA2021.md` says where we differ. With x the input, f the
+black box, c the target, x_c = G(x, c), x_s = G(x, f(x)) the self-reconstruction and x_b = G(x_c, f(x)) the
+way back:
 
     L_D = hinge_discriminator(D(x, f(x)), D(x_c, c)) + r1 * r1_penalty
     L_G = adversarial      * hinge_generator(D(x_c, c))
@@ -11,10 +12,13 @@ x_c = G(x, c), x_s = G(x, f(x)) the self-reconstruction and x_b = G(x_c, f(x)) t
         + reconstruction   * CARL(x, x_s)
         + cycle            * CARL(x, x_b)
         + embedding        * embedding_consistency(E(x | f(x)), E(x_c | f(x)))
-        + smoothness * smoothness(field) + residual * residual_magnitude(residual) + total_variation * total_variation(x_c)
+        + smoothness       * smoothness(field)
+        + residual         * residual_magnitude(residual)
+        + total_variation  * total_variation(x_c)
 
-The real picture is scored with its own condition, the drawn one with the target. The last line belongs to generators that
-edit rather than re-synthesise. Images are float (B, 1, H, W) in [-1, 1]; each function returns one scalar, the batch mean.
+The real picture is scored with its own condition, the drawn one with the target. The last three lines belong
+to generators that edit rather than re-synthesise. Images are float (B, 1, H, W) in [-1, 1]; each function
+returns one scalar, the batch mean.
 """
 
 import math
@@ -45,9 +49,10 @@ def classifier_consistency(logit: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy between the posterior asked for and the black box's logit of the drawn picture.
 
     logit (B,) is the black box's logit, target (B,) in [0, 1]. With p = target and q = sigmoid(logit),
-    BCE(p, q) = KL(p || q) + H(p): it differs from the paper's divergence by the entropy of the target, which no network
-    can change, so both have the same gradient, (q - p) / B a picture, and the least BCE is H(p), not 0. Made from logits
-    in at least float32: a saturated black box gives neither log(0) nor a gradient of zero.
+    BCE(p, q) = KL(p || q) + H(p): it differs from the paper's divergence by the entropy of the target, which
+    no network can change, so both have the same gradient, (q - p) / B a picture, and the least BCE is H(p),
+    not 0. Made from logits in at least float32: a saturated black box gives neither log(0) nor a gradient of
+    zero.
     """
     if logit.shape != target.shape:
         raise ValueError(f"logit {tuple(logit.shape)} and target {tuple(target.shape)} must have one shape")
@@ -88,15 +93,17 @@ def context_aware(
 ) -> Tensor:
     """The context-aware reconstruction loss (CARL): an L1 for each region, normalised by that region's area.
 
-    For each image sum_j |S_j * (x - y)|_1 / sum S_j, then the mean over the batch, so that a small region counts as much
-    as a large one. What lies in no region is not held at all: there the finding may show.
+    For each image sum_j |S_j * (x - y)|_1 / sum S_j, then the mean over the batch, so that a small region
+    counts as much as a large one. What lies in no region is not held at all: there the finding may show.
 
-    x: the image that was explained, y: its reconstruction, both (B, 1, H, W). regions: soft masks (B, R, H, W) in [0, 1]
-    of x (never of y: the mask must not follow the edit). devices: (B, D, H, W), masks or filled boxes (`fill_boxes`) of
-    foreign objects; their union is one more term, weighted by `device_weight`. A region of less than one pixel is divided
-    by one pixel, so an empty mask (a patient without a device, an image without masks) adds exactly 0 and no NaN.
+    x: the image that was explained, y: its reconstruction, both (B, 1, H, W). regions: soft masks (B, R, H,
+    W) in [0, 1] of x (never of y: the mask must not follow the edit). devices: (B, D, H, W), masks or filled
+    boxes (`fill_boxes`) of foreign objects; their union is one more term, weighted by `device_weight`. A
+    region of less than one pixel is divided by one pixel, so an empty mask (a patient without a device, an
+    image without masks) adds exactly 0 and no NaN.
 
-    The paper's second term compares detections; like the authors' earlier code we hold the pixels of the devices instead.
+    The paper's second term compares detections; like the authors' earlier code we hold the pixels of the
+    devices instead.
     """
     stack, factors = _region_stack(x, regions, devices, device_weight)
     stack = stack.detach()
@@ -110,8 +117,9 @@ def plain_l1(
 ) -> Tensor:
     """Mean |x - y| over all pixels, with the same total weight an image as `context_aware` would give it.
 
-    Same arguments. The regions serve only to count terms (an empty one counts 0), so that an error spread evenly over
-    the picture costs the same under both losses and an ablation compares where weight lies, not how much there is.
+    Same arguments. The regions serve only to count terms (an empty one counts 0), so that an error spread
+    evenly over the picture costs the same under both losses and an ablation compares where weight lies, not
+    how much there is.
     """
     stack, factors = _region_stack(x, regions, devices, device_weight)
     total = (stack.detach().sum(dim=(2, 3)).clamp_max(1.0) * factors).sum(dim=1)
@@ -121,8 +129,9 @@ def plain_l1(
 def fill_boxes(boxes: Sequence[Tensor], height: int, width: int) -> Tensor:
     """Boxes of devices as a map (B, 1, H, W) for `context_aware`.
 
-    boxes: for each image a tensor (N, 4) of x0, y0, x1, y1 in pixels, edges (so x1 - x0 is the width); N may be 0. A
-    pixel that a box covers in part gets that part; overlapping boxes give their maximum, never more than 1.
+    boxes: for each image a tensor (N, 4) of x0, y0, x1, y1 in pixels, edges (so x1 - x0 is the width); N may
+    be 0. A pixel that a box covers in part gets that part; overlapping boxes give their maximum, never more
+    than 1.
     """
     if not boxes:
         raise ValueError(
@@ -145,7 +154,8 @@ def fill_boxes(boxes: Sequence[Tensor], height: int, width: int) -> Tensor:
 def embedding_consistency(source: Tensor, counterfactual: Tensor) -> Tensor:
     """Mean squared difference of E(x | f(x)) and E(x_c | f(x)), any equal shapes.
 
-    Both sides receive gradient, as in the authors' code: the encoder learns to see one patient in both pictures.
+    Both sides receive gradient, as in the authors' code: the encoder learns to see one patient in both
+    pictures.
     """
     if source.shape != counterfactual.shape:
         raise ValueError(
@@ -155,11 +165,12 @@ def embedding_consistency(source: Tensor, counterfactual: Tensor) -> Tensor:
 
 
 def smoothness(field: Tensor) -> Tensor:
-    """Bending energy of a displacement field (B, 2, g, g): mean of u_xx^2 + 2 u_xy^2 + u_yy^2, summed over x and y.
+    """Bending energy of a displacement field (B, 2, g, g): mean of u_xx^2 + 2 u_xy^2 + u_yy^2, summed over x
+    and y.
 
-    Displacements are in fractions of the width and the grid spans the picture, so the energy does not depend on how fine
-    the grid is. Zero for every shift, scaling, rotation and shear, which is why it does not shrink the edit: it only
-    forbids folds and ripples. Needs a grid of at least 3 x 3.
+    Displacements are in fractions of the width and the grid spans the picture, so the energy does not depend
+    on how fine the grid is. Zero for every shift, scaling, rotation and shear, which is why it does not
+    shrink the edit: it only forbids folds and ripples. Needs a grid of at least 3 x 3.
     """
     height, width = field.shape[-2:]
     if height < 3 or width < 3:
@@ -187,10 +198,12 @@ def total_variation(image: Tensor) -> Tensor:
 
 
 def r1_penalty(scores: Tensor, images: Tensor) -> Tensor:
-    """Half the mean squared norm of the discriminator's gradient at real pictures (Mescheder et al., ICML 2018).
+    """Half the mean squared norm of the discriminator's gradient at real pictures (Mescheder et al., ICML
+    2018).
 
-    scores (B,) of images (B, 1, H, W), which must have required gradient before they were scored. Each score must depend
-    on its own image alone, which holds for every discriminator here. The weight that multiplies this is the usual gamma.
+    scores (B,) of images (B, 1, H, W), which must have required gradient before they were scored. Each score
+    must depend on its own image alone, which holds for every discriminator here. The weight that multiplies
+    this is the usual gamma.
     """
     if not images.requires_grad:
         raise ValueError("r1_penalty needs images that required gradient before the discriminator saw them")
@@ -200,7 +213,8 @@ def r1_penalty(scores: Tensor, images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """The weights of a `conf/loss` file. Each but `device_weight`, `r1` and `kind` multiplies the term of its name.
+    """The weights of a `conf/loss` file. Each but `device_weight`, `r1` and `kind` multiplies the term of its
+    name.
 
     The paper's lam_adv is `adversarial`, its lam_f both `classifier` and `classifier_cycle`, its lam_rec
     `reconstruction`, `cycle` and `embedding` at once. kind: "context_aware", or "plain" for the ablation.
@@ -248,7 +262,8 @@ def reconstruction_terms(
     devices: Tensor | None,
     weights: LossWeights,
 ) -> dict[str, Tensor]:
-    """The two reconstruction terms, `reconstruction` (x against x_s) and `cycle` (x against x_b; left out for None).
+    """The two reconstruction terms, `reconstruction` (x against x_s) and `cycle` (x against x_b; left out for
+    None).
 
     Both use the same regions and devices, those of the source image x, as the paper's code does.
     """
@@ -262,8 +277,8 @@ def reconstruction_terms(
 def total(terms: Mapping[str, Tensor], weights: LossWeights) -> Tensor:
     """L_G of the module's docstring: the weighted sum of the terms, by name.
 
-    A term of weight zero may be left out; a missing term of non-zero weight and a term of no known name are each a
-    ValueError, for both would train something else than what the configuration says.
+    A term of weight zero may be left out; a missing term of non-zero weight and a term of no known name are
+    each a ValueError, for both would train something else than what the configuration says.
     """
     named = weights.generator()
     unknown = sorted(set(terms) - set(named))

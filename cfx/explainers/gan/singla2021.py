@@ -1,13 +1,15 @@
 """The published generator, layer by layer: an encoder and a decoder that redraw the whole picture for a bin.
 
-Source: Singla et al., "Explaining the Black-box Smoothly" (arXiv 2101.04230; MedIA 84:102721, 2023), tables 5a, 5b, 16a and
-16b, with what the authors' released code settles where the paper is silent. `SINGLA2021.md` lists every deviation and what
-became of the released code's known traps. At width 64 the network has 69.65 million parameters whatever the image's side.
+Source: Singla et al., "Explaining the Black-box Smoothly" (arXiv 2101.04230; MedIA 84:102721, 2023), tables
+5a, 5b, 16a and 16b, with what the authors' released code settles where the paper is silent. `SINGLA2021.md`
+lists every deviation and what became of the released code's known traps. At width 64 the network has 69.65
+million parameters whatever the image's side.
 
-At 256 px: 3x3 conv to 64 channels; five encoder blocks to 128, 256, 512, 1024, 1024 channels, each halving the sides, the
-last being the embedding (8 x 8 x 1024); five decoder blocks to 1024, 512, 256, 128, 64, each doubling them; 3x3 conv, tanh.
-The bin enters through the scale and shift of every conditional batch normalisation, in the encoder **and** the decoder.
-There are no skip connections, no noise and no spectral norm.
+At 256 px: 3x3 conv to 64 channels; five encoder blocks to 128, 256, 512, 1024, 1024 channels, each halving
+the sides, the last being the embedding (8 x 8 x 1024); five decoder blocks to 1024, 512, 256, 128, 64, each
+doubling them; 3x3 conv, tanh. The bin enters through the scale and shift of every conditional batch
+normalisation, in the encoder **and** the decoder. There are no skip connections, no noise and no spectral
+norm.
 """
 
 import itertools
@@ -28,9 +30,10 @@ DECODER = (16, 16, 8, 4, 2, 1)
 class BatchNorm(nn.Module):
     """Batch normalisation whose scale and shift are looked up by bin, or plain where `bins` is 0.
 
-    With `batch_statistics` the mean and variance always come from the batch at hand, in evaluation too: so the authors'
-    code runs, whose running averages are never read, and a picture's counterfactual then depends on its neighbours in
-    the batch. Without it, evaluation uses the averages kept in training, and every picture is on its own.
+    With `batch_statistics` the mean and variance always come from the batch at hand, in evaluation too: so
+    the authors' code runs, whose running averages are never read, and a picture's counterfactual then depends
+    on its neighbours in the batch. Without it, evaluation uses the averages kept in training, and every
+    picture is on its own.
     """
 
     gamma: nn.Parameter
@@ -95,7 +98,8 @@ class Block(nn.Module):
 class Singla2021Generator(nn.Module):
     """G(E(x, c), c) with c the bin of the target; see the module's docstring.
 
-    The posterior of the input is accepted and not used, as in the paper: the bin asked for is all that the networks see.
+    The posterior of the input is accepted and not used, as in the paper: the bin asked for is all that the
+    networks see.
     """
 
     def __init__(
@@ -106,11 +110,12 @@ class Singla2021Generator(nn.Module):
         batch_statistics: bool = False,
         clip_input: bool = True,
     ) -> None:
-        """width: channels after the first conv (64 as published; every layer scales with it). channels: of the picture.
+        """width: channels after the first conv (64 as published; every layer scales with it). channels: of
+        the picture.
 
-        bins: equal parts of [0, 1]. batch_statistics: see `BatchNorm`; true reproduces the released code. clip_input: the
-        published first operation, normalisation and ReLU on the raw picture, which throws away whatever is darker than
-        average until its shift has been learned upwards; false leaves it out.
+        bins: equal parts of [0, 1]. batch_statistics: see `BatchNorm`; true reproduces the released code.
+        clip_input: the published first operation, normalisation and ReLU on the raw picture, which throws
+        away whatever is darker than average until its shift has been learned upwards; false leaves it out.
         """
         super().__init__()
         self.bins, self.clip_input = bins, clip_input
@@ -128,7 +133,7 @@ class Singla2021Generator(nn.Module):
         self.out = _conv(decoder[-1], channels, 3)
 
     def encode(self, image: Tensor, condition: Tensor) -> Tensor:
-        """E(x | c): image (B, 1, H, W) in [-1, 1], sides divisible by 32, condition (B,) in [0, 1] -> (B, C, H/32, W/32)."""
+        """E(x | c), (B, C, H/32, W/32), of image (B, 1, H, W) in [-1, 1] and condition (B,) in [0, 1]."""
         if image.shape[-1] % 32 or image.shape[-2] % 32:
             raise ValueError(f"singla2021 takes sides divisible by 32, not {tuple(image.shape[-2:])}")
         index = posterior_to_bin(condition, self.bins)

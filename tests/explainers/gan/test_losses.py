@@ -1,4 +1,4 @@
-"""Each term of the objective: against a plain loop in float64, in the right order, and with gradient to the right tensors."""
+"""Each term of the objective: against a plain loop in float64, its order, and who receives its gradient."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def close(value: Tensor, reference: float) -> bool:
     return math.isclose(float(value), reference, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
-# --- independent references ------------------------------------------------------------------------------------------
+# --- independent references
 
 
 def test_hinge_losses_equal_a_loop() -> None:
@@ -138,7 +138,7 @@ def test_r1_penalty_equals_its_closed_form() -> None:
     assert close(value.detach(), 0.5 * sum(norms) / 4)
 
 
-# --- ordering: better input, lower loss --------------------------------------------------------------------------------
+# --- ordering: better input, lower loss
 
 
 def test_discriminator_prefers_telling_apart_and_generator_prefers_fooling() -> None:
@@ -237,7 +237,7 @@ def test_boxes_become_maps_with_partial_pixels() -> None:
         losses.fill_boxes([], 6, 8)
 
 
-# --- who receives gradient ---------------------------------------------------------------------------------------------
+# --- who receives gradient
 
 
 def gradients(loss: Callable[..., Tensor], *inputs: Tensor) -> list[bool]:
@@ -302,7 +302,7 @@ def test_remaining_terms_pull_on_what_they_name() -> None:
     )
 
 
-# --- composition -------------------------------------------------------------------------------------------------------
+# --- composition
 
 
 def test_total_is_the_weighted_sum_by_name() -> None:
@@ -320,9 +320,9 @@ def test_total_refuses_terms_that_do_not_match_their_weights() -> None:
     weights = losses.LossWeights()
     terms = {name: torch.tensor(1.0) for name, weight in weights.generator().items() if weight > 0}
     assert losses.total(terms, weights) == sum(weights.generator().values())
-    with pytest.raises(ValueError, match="missing.*cycle"):
+    with pytest.raises(ValueError, match=r"missing.*cycle"):
         losses.total({name: value for name, value in terms.items() if name != "cycle"}, weights)
-    with pytest.raises(ValueError, match="unknown.*cyc1e"):
+    with pytest.raises(ValueError, match=r"unknown.*cyc1e"):
         losses.total({**terms, "cyc1e": torch.tensor(1.0)}, weights)
 
 
