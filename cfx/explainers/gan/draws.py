@@ -41,7 +41,7 @@ class Draws(NamedTuple):
 
 
 def stream(seed: int, iteration: int, picture: int) -> torch.Generator:
-    """A CPU generator for one picture in one iteration; different for any two different triples but by hash collision."""
+    """A CPU generator for one picture in one iteration; other triples give other numbers."""
     mixed = seed
     for part in (iteration, picture):
         mixed = (((mixed ^ part) * _MIX) ^ (mixed >> 29)) & _MASK

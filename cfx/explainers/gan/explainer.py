@@ -129,7 +129,7 @@ class GanExplainer(Explainer):
     def _anchor_edits(
         self, network: EditGenerator, image: Tensor, posterior: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Edits on the path at knob -1, ..., 0, ..., 1: field (B, 2 A + 1, 2, g, g) and residual (B, 2 A + 1, 1, g, g)."""
+        """Fields (B, 2 A + 1, 2, g, g) and residuals (B, 2 A + 1, 1, g, g) of the path at knob -1, ..., 0, ..., 1."""
         fields, residuals = [], []
         for step in range(-self.anchors, self.anchors + 1):
             share = abs(step) / self.anchors

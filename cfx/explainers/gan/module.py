@@ -31,7 +31,7 @@ class CounterfactualGAN(pl.LightningModule):
     """A generator and a discriminator that explain a frozen black box.
 
     Args:
-        network: the generator, `network(image, posterior, target) -> GeneratorOutput`; its averaged weights are shipped.
+        network: the generator, `network(image, posterior, target) -> GeneratorOutput`; its average is shipped.
         discriminator: `discriminator(image, condition) -> scores (B,)`.
         blackbox: frozen, with `logit(image) -> (B,)`; called, it gives the posterior (B,).
         loss: weights of the terms, or the mapping they are made of.
@@ -104,7 +104,7 @@ class CounterfactualGAN(pl.LightningModule):
         return copy.deepcopy(self.average.network).eval()
 
     def optimizer_steps(self, iterations: int) -> int:
-        """What Lightning's `global_step` (and so `max_steps`) says after so many iterations: it counts both optimisers."""
+        """Lightning's `global_step` (and so its `max_steps`) after so many iterations: it counts both optimisers."""
         return iterations + iterations // int(self.hparams["generator_every"])
 
     def train(self, mode: bool = True) -> "CounterfactualGAN":

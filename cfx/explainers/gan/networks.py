@@ -1,9 +1,9 @@
 """The default generator: draws an edit on top of its input, and nothing at all where nothing is asked.
 
-An encoder looks at a small copy of the picture and at the two probabilities, the posterior p it has and the target c it should get, and gives
-`(c - p) * h(x, p, c)`: a velocity field and a residual on a control grid (see `edit.py`). At c = p the edit is exactly
-zero, so the self-reconstruction holds by construction and training pays for the cycle alone. About 35 million
-multiply-adds an image at any resolution of the picture, since the grid needs no more than a 64-px view of it.
+An encoder looks at a small copy of the picture and at two probabilities, the posterior p it has and the target c that
+it should get, and gives `(c - p) * h(x, p, c)`: a velocity field and a residual on a control grid (see `edit.py`). At
+c = p the edit is exactly zero, so the self-reconstruction holds by construction and training pays for the cycle alone.
+About 30 million multiply-adds an image at any resolution of the picture, since the grid needs no more than a 64-px view.
 """
 
 import torch
@@ -17,14 +17,14 @@ LOGIT_LIMIT = 6.0
 
 
 def condition_features(posterior: Tensor, target: Tensor) -> Tensor:
-    """What the networks are told of p and c, both (B,) in [0, 1]: (B, 5) with both scales, since a posterior lives on the logit's."""
+    """What the network is told of p and c, each (B,) in [0, 1]: both, their difference and their logits, (B, 5)."""
     logit_p = torch.logit(posterior.clamp(1e-4, 1 - 1e-4)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT) / LOGIT_LIMIT
     logit_c = torch.logit(target.clamp(0.02, 0.98)) / LOGIT_LIMIT
     return torch.stack([posterior, target, target - posterior, logit_p, logit_c], dim=1)
 
 
 class ConditionedBlock(nn.Module):
-    """Residual block of two 3x3 convolutions; group normalisation within each image, then scale and shift by the condition."""
+    """Residual block of two 3x3 convolutions, each after a normalisation within the image and the condition's scale."""
 
     def __init__(self, channels: int, condition: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class ConditionedBlock(nn.Module):
         nn.init.zeros_(self.film.bias)
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
-        """features (B, C, h, w), condition (B, D) -> (B, C, h, w)."""
+        """Features (B, C, h, w) and condition (B, D) -> (B, C, h, w)."""
         scale1, shift1, scale2, shift2 = self.film(condition)[:, :, None, None].chunk(4, dim=1)
         hidden = self.conv1(F.silu(self.norm1(features) * (1 + scale1) + shift1))
         hidden = self.conv2(F.silu(self.norm2(hidden) * (1 + scale2) + shift2))
