@@ -53,12 +53,13 @@ class ChestXrayDataModule(pl.LightningDataModule):
         transform: augmentation of the training pictures, or None.
         annotations: masks, devices and posteriors computed before; they take the place of the source's.
         masks_from: table of published masks, joined to the source's.
-        balance: None, `finding` (positives of the first finding make `balance_share` of the draws), or
+        balance: None, `finding` (positives of the finding make `balance_share` of the draws), or
             `posterior` (each of ten bins of the posterior is drawn equally often).
         balance_share: see `balance`.
         limit: at most so many pictures a split, half of them positive where there are enough.
         cache: folder for decoded pictures, see `cfx.data.cache`; None keeps them in memory.
         extras: which of `masks` and `devices` to load where the data set has them.
+        finding: the one that balance, folds and limit go by; the first of `findings` where it is not given.
 
     Raises:
         UserError: at construction for values that can not be meant, at `setup` for the data set's own faults.
@@ -87,6 +88,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         limit: int | None = None,
         cache: str | Path | None = None,
         extras: Sequence[str] = ("masks", "devices"),
+        finding: str | None = None,
     ) -> None:
         super().__init__()
         _check_choice("data.on_error", on_error, ("raise", "skip"))
@@ -102,6 +104,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
             raise BadValue(
                 "data.balance_share", balance_share, "not a share", "give a number between 0 and 1"
             )
+        if finding is not None and finding not in findings:
+            raise UnknownChoice("finding", finding, "is not among data.findings", "add it there")
         if limit is not None and limit < 1:
             raise BadValue("data.limit", limit, "leaves no picture", "give 1 or more, or null")
         self.source = source
@@ -123,6 +127,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         self.limit = limit
         self.cache = None if cache is None else Path(cache).expanduser()
         self.extras = tuple(extras)
+        self.finding = finding if finding is not None else next(iter(self.findings), None)
         self.skipped: dict[str, str] = {}
         """Names of rows left out under on_error=skip, with the reason."""
         self._tables: dict[str, pd.DataFrame] = {}
@@ -147,7 +152,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         check_findings(frame, self.findings)
         frame = loading.drop_repeats(frame, self._skip)
         frame = apply_policy(frame, self.findings, self.uncertain)
-        frame = frame.assign(part=self.splits.assign(frame, self.findings[0] if self.findings else None))
+        frame = frame.assign(part=self.splits.assign(frame, self.finding))
         frame = self._keep_views(frame)
         frame = loading.drop_missing(frame, self._skip)
         training = self.splits.names(self.part)
@@ -178,13 +183,15 @@ class ChestXrayDataModule(pl.LightningDataModule):
         return kept
 
     def _limited(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return at most `limit` rows, drawn by hash, positives of the first finding and others in turn."""
+        """Return at most `limit` rows, drawn by hash, positives of the finding and others in turn."""
         if self.limit is None or len(rows) <= self.limit:
             return rows
         key = pd.Series(
             [patient_hash(name, self.seed, "limit") for name in rows["image_id"]], index=rows.index
         )
-        positive = rows[self.findings[0]] == 1.0 if self.findings else pd.Series(False, index=rows.index)
+        positive = pd.Series(False, index=rows.index)
+        if self.finding is not None:
+            positive = rows[self.finding] == 1.0
         turn = key.groupby(positive).rank(method="first")
         chosen = turn.sort_values(kind="stable").index[: self.limit]
         return rows.loc[rows.index.isin(chosen)]
@@ -286,11 +293,12 @@ class ChestXrayDataModule(pl.LightningDataModule):
     def _groups(self, dataset: ChestXrayDataset) -> tuple[Any, Any]:
         """Return the groups between which draws are balanced, or None and None."""
         if self.balance == "finding":
-            if not self.findings:
+            if self.finding is None:
                 raise BadValue(
                     "data.balance", self.balance, "there is no finding", "name one in data.findings"
                 )
-            positive = (dataset.labels[:, 0] == 1.0).astype(np.int64)
+            column = self.findings.index(self.finding)
+            positive = (dataset.labels[:, column] == 1.0).astype(np.int64)
             return positive, np.array([1 - self.balance_share, self.balance_share])
         if self.balance == "posterior":
             if dataset.posterior is None:

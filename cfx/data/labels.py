@@ -96,21 +96,22 @@ def apply_policy(
             where the key `default` gives the rest (`ignore` without it).
 
     Raises:
-        UnknownChoice: no such policy, or a policy for a finding that is not among `findings`.
+        UnknownChoice: no such policy, or a policy for a finding that the data set does not have.
         BadValue: a label other than 1, 0, -1 and NaN.
 
     """
     policies = {"default": uncertain} if isinstance(uncertain, str) else dict(uncertain)
+    known = [*findings, *label_columns(frame)]
     for finding, policy in policies.items():
         if policy not in POLICIES:
             near = nearest(str(policy), POLICIES)
             raise UnknownChoice(
                 "data.uncertain", policy, "no such policy", f"use {near or ' or '.join(POLICIES)}"
             )
-        if finding != "default" and finding not in findings:
-            near = nearest(finding, findings)
-            hint = f"did you mean {near!r}" if near else f"choose among {', '.join(findings)}"
-            raise UnknownChoice("data.uncertain", finding, "is not among data.findings", hint)
+        if finding != "default" and finding not in known:
+            near = nearest(finding, known)
+            hint = f"did you mean {near!r}" if near else f"choose among {', '.join(known)}"
+            raise UnknownChoice("data.uncertain", finding, "no such finding in this data set", hint)
     result = frame.copy()
     for finding in findings:
         if finding not in result:

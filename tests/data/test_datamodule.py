@@ -234,6 +234,12 @@ def test_balance_by_finding_and_by_posterior(chexpert_root: Path) -> None:
     module = chexpert(chexpert_root, balance="finding", balance_share=0.75, uncertain="zeros")
     labels = torch.cat([batch["label"] for batch in module.train_dataloader()])
     assert labels.mean().item() == 0.75
+    other = {"findings": ["Cardiomegaly", "Pleural Effusion"], "finding": "Pleural Effusion"}
+    module = chexpert(chexpert_root, balance="finding", balance_share=0.25, **other)
+    labels = torch.cat([batch["label"] for batch in module.train_dataloader()])
+    assert labels[:, 1].mean().item() == 0.25
+    with pytest.raises(UnknownChoice):
+        chexpert(chexpert_root, finding="Edema")
     with pytest.raises(BadValue, match="no posterior"):
         chexpert(chexpert_root, balance="posterior").train_dataloader()
     ids = module.dataset("train").image_ids

@@ -45,6 +45,7 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
         apply_policy(FRAME, ["Edema"], "one")
     with pytest.raises(UnknownChoice, match="did you mean 'Edema'"):
         apply_policy(FRAME, ["Edema"], {"Edma": "ones"})
+    apply_policy(FRAME, ["Edema"], {"Cardiomegaly": "ones"})  # not asked for, but the data set has it
     with pytest.raises(BadValue, match="1, 0, -1"):
         apply_policy(FRAME.assign(Edema=[0.0, 2.0, 0.0, 0.0]), ["Edema"])
     check_findings(
