@@ -20,7 +20,7 @@ def marked(image: Picture, text: str = MARK) -> Image.Image:
     picture = unmarked(image)
     height, width = image.shape
     draw = ImageDraw.Draw(picture)
-    size = max(8.0, 0.022 * max(height, width))
+    size = max(11.0, 0.022 * max(height, width))
     box = draw.textbbox((0, 0), text, font=ImageFont.load_default(size))
     # A narrow picture gets smaller letters rather than a mark that runs out of it.
     size = min(size, size * 0.96 * width / max(box[2], 1))

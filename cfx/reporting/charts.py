@@ -1,5 +1,7 @@
 """Two charts of an evaluation: what was asked against what was reached, and the CTR before against after."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -125,9 +127,13 @@ def _ctr_panel(axes: Axes, rows: pd.DataFrame, group: str, limits: tuple[float, 
     axes.set_aspect("equal")
 
 
-def ctr_figure(table: pd.DataFrame) -> Figure | None:
+def ctr_figure(table: pd.DataFrame, sides: Sequence[str] = ("up", "down")) -> Figure | None:
     """CTR before against after by patient, upwards and downwards, the readers' floor of 0.027 drawn as a
     band.
+
+    Args:
+        table: ``counterfactuals.parquet``.
+        sides: directions to draw, a panel each; the axes are the same whichever are drawn.
 
     Returns:
         the figure, or None where no CTR was measured.
@@ -137,7 +143,7 @@ def ctr_figure(table: pd.DataFrame) -> Figure | None:
     if table.empty or not needed <= set(table.columns):
         return None
     rows = before_after(table)
-    groups = [group for group in ("up", "down") if (rows["group"] == group).any()]
+    groups = [group for group in sides if (rows["group"] == group).any()]
     if not groups:
         return None
     values = np.concatenate([rows["before"].to_numpy(dtype=float), rows["after"].to_numpy(dtype=float)])

@@ -68,10 +68,8 @@ def _charts(run: RunFiles) -> str:
             validity_figure(run.table),
             "Posterior reached against posterior asked for, by where the image began.",
         ),
-        (
-            ctr_figure(run.table),
-            "Cardiothoracic ratio before and after, a dot a patient, with the readers' floor.",
-        ),
+        (ctr_figure(run.table, ["up"]), "Cardiothoracic ratio before and after, asked for the finding."),
+        (ctr_figure(run.table, ["down"]), "Cardiothoracic ratio before and after, asked to take it away."),
     ]
     figures = [
         f'<figure><img alt="{escape(text)}" src="data:image/png;base64,'

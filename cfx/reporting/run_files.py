@@ -117,14 +117,23 @@ def number_at(tree: Mapping[str, Any], key: str) -> float | None:
 
 
 def interval_at(tree: Mapping[str, Any], key: str, of: str) -> tuple[float, float] | None:
-    """The 95 % interval of figure ``of`` stored at a dotted key: a pair, or a mapping from figures to pairs."""
+    """The 95 % interval of a figure.
+
+    Args:
+        tree: the metrics.
+        key: dotted key of a mapping from figures to pairs; a bare pair there is the net shift's.
+        of: the figure, such as 'shift_net'.
+
+    Returns:
+        low and high, None where there is no interval.
+    """
     node: Any = tree
     for part in key.split("."):
-        if not isinstance(node, Mapping):
-            return None
-        node = node.get(part)
+        node = node.get(part) if isinstance(node, Mapping) else None
     if isinstance(node, Mapping):
         node = node.get(of)
+    elif of != "shift_net":
+        return None
     if not isinstance(node, Sequence) or isinstance(node, str) or len(node) != 2 or None in node:
         return None
     low, high = float(node[0]), float(node[1])

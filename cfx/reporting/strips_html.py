@@ -105,7 +105,7 @@ def _difference(strip: Strip) -> str:
     return (
         f'<div class="cell"><b>what changed</b><img src="{source}" alt="difference map" loading="lazy">'
         f'<small><span class="darker">darker</span> · <span class="brighter">brighter</span></small>'
-        f"<small>at {strip.targets[strip.end]:g}, full colour at ±{scale:.2f}</small></div>"
+        f"<small>at {strip.targets[strip.end]:g}, up to ±{scale:.2f}</small></div>"
     )
 
 

@@ -41,7 +41,7 @@ def _clinical(run: RunFiles) -> list[str]:
             lines.append(_line(f"{name.upper()} {side}", "not measured"))
             continue
         shift = interval(interval_at(run.metrics, f"{key}.ci95", "shift_net"), 3, signed=True)
-        gap = interval(interval_at({"ci95": _by_figure(run, key)}, "ci95", "gap_closed"), 2)
+        gap = interval(interval_at(run.metrics, f"{key}.ci95", "gap_closed"), 2)
         lines.append(
             _line(
                 f"{name.upper()} {side}",
@@ -52,14 +52,6 @@ def _clinical(run: RunFiles) -> list[str]:
             )
         )
     return lines
-
-
-def _by_figure(run: RunFiles, key: str) -> object:
-    """The intervals of a direction where they are kept by figure, else nothing (a bare pair is the shift's)."""
-    node: object = run.metrics
-    for part in [*key.split("."), "ci95"]:
-        node = node.get(part) if isinstance(node, dict) else None
-    return node if isinstance(node, dict) else None
 
 
 def _identity(run: RunFiles) -> str:

@@ -203,10 +203,6 @@ def direction_table(metrics: Mapping[str, Any]) -> Table:
             if where:
                 path, figure = where.split(":")
                 bounds = interval_at(metrics, path.format(d=side), figure)
-                # A bare pair belongs to the net shift alone.
-                node = metrics.get("clinical", {}).get(name, {}) if "clinical" in path else {}
-                bare = isinstance(((node or {}).get(side) or {}).get("ci95"), list)
-                bounds = None if bare and figure != "shift_net" else bounds
             text = count(value) if digits == 0 else fixed(value, digits, signed="shift" in heading)
             cells.append(f"{text} {interval(bounds, digits)}".strip() if value is not None else DASH)
         if any(cell != DASH for cell in cells):

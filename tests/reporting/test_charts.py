@@ -46,6 +46,8 @@ def test_figures_are_drawn_and_nothing_is_drawn_from_nothing(table: pd.DataFrame
 
 
 def test_one_direction_alone_makes_one_panel(table: pd.DataFrame) -> None:
+    single = ctr_figure(table, ["down"])
+    assert single is not None and len(single.axes) == 1
     figure = ctr_figure(table[table["group"] == "up"])
     assert figure is not None
     assert len(figure.axes) == 1

@@ -68,7 +68,7 @@ def test_numbers_and_intervals_are_none_where_they_were_not_made() -> None:
     }
     assert number_at(tree, "a.b") == 1.0
     assert [number_at(tree, key) for key in ("a.flag", "a.nan", "a.null", "a.c", "b.c")] == [None] * 5
-    assert interval_at(tree, "ci", "x") == (0.1, 0.2)
+    assert interval_at(tree, "ci", "shift_net") == (0.1, 0.2) and interval_at(tree, "ci", "x") is None
     assert interval_at(tree, "of", "x") == (0.0, 1.0)
     assert interval_at(tree, "of", "y") is None
     assert interval_at(tree, "a.b", "x") is None

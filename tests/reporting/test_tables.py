@@ -49,7 +49,7 @@ def test_intervals_stand_beside_their_own_figure_only(metrics: dict[str, Any]) -
 
 
 def test_parts_name_the_black_box_and_the_segmenter(metrics: dict[str, Any]) -> None:
-    rows = {name: value for name, value in parts_table(metrics).rows}
+    rows = {row[0]: row[1] for row in parts_table(metrics).rows}
     assert rows["black box AUROC"] == "0.962"
     assert rows["segmenter Dice, heart"] == "0.981"
 

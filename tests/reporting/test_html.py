@@ -1,0 +1,141 @@
+"""report.html: one file, nothing fetched, under 5 MB, the verdict first, and nothing of the machine in it."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cfx.evaluation.explained import MARK
+from cfx.metrics.clinical import READING_FLOOR as CLINICAL_FLOOR
+from cfx.reporting.html import report_html, without_places
+from cfx.reporting.report import write_report
+from cfx.reporting.run_files import read_run
+from cfx.reporting.strips_html import strips_html
+from cfx.reporting.style import READING_FLOOR
+from cfx.runs import Run
+
+
+class Page(HTMLParser):
+    """Collects sources, links and unclosed tags."""
+
+    VOID = frozenset({"meta", "img", "input", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip() and self.open[-1:] != ["style"]:
+            self.words.append(data.strip())
+
+
+def test_one_file_without_a_script_or_anything_to_fetch(run_folder: Path) -> None:
+    text = report_html(read_run(Run(run_folder)))
+    page = Page(text)
+    assert page.open == [] and "script" not in page.tags and "link" not in page.tags
+    assert page.sources and all(source.startswith("data:image/") for source in page.sources)
+    assert (
+        "default-src 'none'" in text and "url(" not in text and "http" not in text.replace("http-equiv", "")
+    )
+    assert len(text.encode()) < 5_000_000
+
+
+def test_the_verdict_comes_first_and_warnings_before_the_numbers(run_folder: Path) -> None:
+    path = run_folder / "evaluation" / "metrics.json"
+    metrics = json.loads(path.read_text()) | {"warnings": ["gap <near> zero"]}
+    path.write_text(json.dumps(metrics))
+    words = Page(report_html(read_run(Run(run_folder)))).words
+    verdict = next(i for i, word in enumerate(words) if "follows heart size" in word)
+    warning = words.index("gap <near> zero")
+    assert verdict < warning < words.index("0.970") < words.index("By direction") < words.index("Limits")
+
+
+def test_every_progression_is_there_with_its_numbers(run_folder: Path) -> None:
+    text = report_html(read_run(Run(run_folder)))
+    assert text.count('<figure class="strip"') == 6
+    assert text.count("asked for 0.6</b>") == 6 and "CTR not measurable" in text
+    assert 'id="call-TP"' in text and 'id="call-FP"' not in text  # a filter for the calls there are
+
+
+def test_what_exceeds_the_size_is_left_out_and_said_so(run_folder: Path) -> None:
+    examples = read_run(Run(run_folder)).examples
+    whole = strips_html(examples, 10_000_000)
+    part = strips_html(examples, len(whole) // 2)
+    shown = part.count('<figure class="strip"')
+    assert 2 <= shown < 6 and f"{6 - shown} more progressions" in part
+    assert part.count("median of its group") == 2  # the medians are the last to go
+
+
+def test_no_path_of_the_machine_travels_with_the_report(run_folder: Path) -> None:
+    (run_folder / "config.yaml").write_text(
+        "task: {name: cardiomegaly}\ndata: {root: /home/someone/films, other: ['~/x', 'C:\\data\\y'], size: 64}\n"
+    )
+    text = report_html(read_run(Run(run_folder)))
+    assert "someone" not in text and "…/films" in text
+    assert without_places({"a": ["~/x", "C:\\data\\y"], "b": 3, "c": "plain"}) == {
+        "a": ["…/x", "…/y"],
+        "b": 3,
+        "c": "plain",
+    }
+
+
+def test_a_run_that_measured_nothing_still_has_a_report(tmp_path: Path) -> None:
+    metrics: dict[str, Any] = {"task": "edema", "data": "table", "method": "explainer", "validity": None}
+    metrics |= {"clinical": None, "oracle": None, "controls": None, "warnings": []}
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
+    written = write_report(Run(tmp_path))
+    assert written.figure is None and written.charts == ()
+    assert "Too few patients" in written.report.read_text(encoding="utf-8")
+
+
+def test_writing_the_report_leaves_figures_and_a_summary(run_folder: Path) -> None:
+    written = write_report(Run(run_folder))
+    assert written.report == run_folder / "evaluation" / "report.html"
+    assert [path.name for path in written.charts] == ["validity.png", "ctr.png"]
+    assert written.figure is not None and written.figure.is_file()
+    assert str(written.figure) in written.summary and str(written.report) in written.summary
+    again = write_report(Run(run_folder))
+    assert again.summary == written.summary
+
+
+def test_reporting_never_imports_torch(run_folder: Path) -> None:
+    code = (
+        "import sys; from cfx.runs import Run; from cfx.reporting.report import write_report;"
+        "import cfx.reporting.explained_figure; write_report(Run(sys.argv[1]));"
+        "sys.exit(sum(name.split('.')[0] == 'torch' for name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run_folder)], check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_reading_floor_is_the_one_of_the_clinical_metrics() -> None:
+    # Reporting can not import it from there without importing torch.
+    assert READING_FLOOR == CLINICAL_FLOOR
+
+
+@pytest.mark.parametrize("place", ["cell", "figure"])
+def test_drawn_pictures_name_what_they_are(run_folder: Path, place: str) -> None:
+    text = report_html(read_run(Run(run_folder)))
+    if place == "figure":
+        assert "every picture but the first was drawn by a model" in text
+    else:
+        assert len(re.findall(r'alt="asked for', text)) == 36 and MARK == "synthetic counterfactual"
