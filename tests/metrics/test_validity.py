@@ -1,0 +1,94 @@
+"""Validity against closed forms, and the class against the functions."""
+
+import numpy as np
+import pytest
+import torch
+
+from cfx.metrics import validity as v
+
+
+def test_groups_end_where_the_definition_says() -> None:
+    assert v.groups(np.array([0.0, 0.199, 0.2, 0.5, 0.8, 0.801, 1.0])).tolist() == [
+        "up", "up", "middle", "middle", "middle", "down", "down",
+    ]  # fmt: skip
+    assert v.extreme_target("up") == 1.0
+    assert v.extreme_target("down") == 0.0
+    with pytest.raises(ValueError, match="middle"):
+        v.extreme_target("middle")
+
+
+def test_reach_includes_its_threshold_and_keeps_nan() -> None:
+    assert v.reached(np.array([0.8, 0.79]), "up").tolist() == [1, 0]
+    assert v.reached(np.array([0.2, 0.21]), "down").tolist() == [1, 0]
+    assert np.isnan(v.reached(np.array([np.nan]), "down")).all()
+
+
+def test_change_is_strict_and_bounded_by_its_ceiling() -> None:
+    before, after = np.array([0.05, 0.15, 0.25]), np.array([0.96, 0.95, 0.99])
+    assert v.changed(before, after).tolist() == [1, 0, 0]  # 0.15 -> 0.95 is no change above 0.8
+    assert v.could_change(before, "up").tolist() == [1, 1, 0]
+    assert (v.changed(before, after) <= v.could_change(before, "up")).all()
+
+
+def test_a_slow_decline_is_no_less_a_fall_than_a_sudden_one() -> None:
+    rising = np.linspace(0, 1, 11)
+    sudden, slow, flat = rising.copy(), rising.copy(), np.full(11, 0.5)
+    sudden[5] = sudden[4] - 0.05
+    slow[4:8] = slow[3] - 0.011 * np.arange(1, 5)
+    found = v.monotone(np.stack([rising, sudden, slow, flat]))
+    assert found[:3].tolist() == [1, 0, 0]
+    assert np.isnan(found[3])  # a flat line says nothing
+    assert v.deepest_fall(slow[None])[0] == pytest.approx(0.044)
+    assert v.spans(flat[None])[0] == 0
+
+
+def test_bins_include_the_upper_end() -> None:
+    assert v.source_bins(np.array([0.0, 0.2, 0.79, 0.8, 1.0])).tolist() == [0, 1, 3, 4, 4]
+
+
+def test_class_equals_functions_however_batched() -> None:
+    generator = np.random.default_rng(0)
+    before = generator.random(40)
+    targets = np.tile(np.linspace(0, 1, 5), (40, 1))
+    after = np.clip(targets + generator.normal(0, 0.1, targets.shape), 0, 1)
+    metric = v.Validity(5)
+    for rows in (slice(0, 7), slice(7, 31), slice(31, 40)):
+        metric.update(*(torch.from_numpy(value[rows]) for value in (before, after, targets)))
+    found = {name: float(value) for name, value in metric.compute().items()}
+    group = v.groups(before)
+    up, down = (
+        v.reached(after[group == "up", -1], "up").mean(),
+        v.reached(after[group == "down", 0], "down").mean(),
+    )
+    assert found["reach_up"] == pytest.approx(up)
+    assert found["reach"] == pytest.approx(min(up, down))
+    assert found["target_mae"] == pytest.approx(np.abs(after - targets).mean())
+    assert found["target_mae_worst"] == pytest.approx(np.abs(after - targets).mean(axis=0).max())
+    assert found["monotone"] == pytest.approx(np.nanmean(v.monotone(after)))
+
+
+def test_two_processes_add_up_to_one() -> None:
+    """The states are sums, so reducing over processes by sum gives what one process would have found."""
+    generator = torch.Generator().manual_seed(1)
+    before, after = torch.rand(20, generator=generator), torch.rand(20, 3, generator=generator)
+    targets = torch.tensor([0.0, 0.5, 1.0]).expand(20, -1)
+    whole, halves = v.Validity(3), [v.Validity(3), v.Validity(3)]
+    whole.update(before, after, targets)
+    for k, half in enumerate(halves):
+        half.update(before[k::2], after[k::2], targets[k::2])
+        assert all(
+            function is torch.sum or function.__name__ == "dim_zero_sum"
+            for function in half._reductions.values()
+        )
+    for name in ("sums", "counts", "errors", "images"):
+        setattr(halves[0], name, getattr(halves[0], name) + getattr(halves[1], name))
+    for name, value in whole.compute().items():
+        torch.testing.assert_close(halves[0].compute()[name], value, equal_nan=True)
+
+
+def test_an_empty_group_is_nan() -> None:
+    metric = v.Validity(2)
+    metric.update(torch.tensor([0.1]), torch.tensor([[0.1, 0.9]]), torch.tensor([[0.0, 1.0]]))
+    found = metric.compute()
+    assert torch.isnan(found["reach_down"])
+    assert found["reach"] == 1
