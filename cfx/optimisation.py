@@ -22,8 +22,10 @@ def follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> N
     Args:
         average: changed in place; parameters and floating buffers are averaged, counters are copied.
         network: the network being trained.
-        decay: d in [0, 1), reached slowly: `min(decay, (1 + step) / (10 + step))`, since early weights say little.
+        decay: d in [0, 1), reached slowly: `min(decay, (1 + step) / (10 + step))`, since early weights say
+            little.
         step: optimiser steps done so far.
+
     """
     decay = min(decay, (1 + step) / (10 + step))
     for mean, present in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
@@ -61,6 +63,7 @@ def warmed_adamw(
         weight_decay: of matrices and kernels.
         total: optimiser steps of the whole training.
         warmup: share of them during which the rate rises.
+
     """
     matrices = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]

@@ -1,0 +1,1 @@
+"""Heart and lungs: the segmenters and the masks they make."""

@@ -1,8 +1,10 @@
-"""The segmenters' networks: image (B, 1, H, W) in [-1, 1] -> logits (B, 3, H, W) for heart, left lung, right lung.
+"""The segmenters' networks: image (B, 1, H, W) in [-1, 1] -> logits (B, 3, H, W) for heart, left lung, right
+lung.
 
-Two architectures that share no layers: `UNet` makes the masks that training uses, `JudgeNet` the masks that evaluation
-measures. Both standardise each picture's grey values first, so that another hospital's exposure does not reach the
-convolutions, and use group normalisation, so that the result for a picture never depends on its batch.
+Two architectures that share no layers: `UNet` makes the masks that training uses, `JudgeNet` the masks that
+evaluation measures. Both standardise each picture's grey values first, so that another hospital's exposure
+does not reach the convolutions, and use group normalisation, so that the result for a picture never depends
+on its batch.
 """
 
 from __future__ import annotations
@@ -48,8 +50,10 @@ class UNet(nn.Module):
     Args:
         width: channels at the finest level; each level down has twice as many, at most `8 * width`.
         levels: poolings; the picture's side must be divisible by `stem * 2 ** levels`.
-        stem: 1 works on the pixels; 2 folds 2 x 2 pixels into channels first and unfolds the logits at the end.
+        stem: 1 works on the pixels; 2 folds 2 x 2 pixels into channels first and unfolds the logits at the
+            end.
         dropout: channel dropout in the two coarsest levels.
+
     """
 
     def __init__(self, width: int = 16, levels: int = 4, stem: int = 1, dropout: float = 0.1) -> None:
@@ -104,16 +108,18 @@ class DilatedBlock(nn.Module):
 
 
 class JudgeNet(nn.Module):
-    """The evaluation segmenter: a dilated residual network at a quarter of the resolution with a whole-picture context.
+    """The evaluation segmenter: a dilated residual network at a quarter of the resolution with a
+    whole-picture context.
 
-    There is no encoder-decoder: dilations 1, 2, 4, 8 see the whole thorax at stride 4, one global average tells every
-    position what picture it is in (as in DeepLab v3, Chen et al. 2017), and a sub-pixel head returns to full resolution
-    with the features of stride 2 beside it.
+    There is no encoder-decoder: dilations 1, 2, 4, 8 see the whole thorax at stride 4, one global average
+    tells every position what picture it is in (as in DeepLab v3, Chen et al. 2017), and a sub-pixel head
+    returns to full resolution with the features of stride 2 beside it.
 
     Args:
         width: channels at stride 2; twice as many at stride 4.
         rounds: how often the four dilations are gone through.
         dropout: channel dropout before the head.
+
     """
 
     def __init__(self, width: int = 24, rounds: int = 2, dropout: float = 0.1) -> None:

@@ -1,0 +1,1 @@
+"""The explained classifier: networks, training, calibration and the frozen black box."""

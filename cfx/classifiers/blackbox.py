@@ -1,7 +1,9 @@
-"""The explained model as the rest of cfx sees it: picture in, posterior of one finding out, nothing in it can change.
+"""The explained model as the rest of cfx sees it: picture in, posterior of one finding out, nothing in it can
+change.
 
-`BlackBox` wraps any network: other input ranges, channels and sizes, one of several outputs, logits or probabilities.
-It is locked in eval mode, its weights take no gradient, and it is differentiable in the picture.
+`BlackBox` wraps any network: other input ranges, channels and sizes, one of several outputs, logits or
+probabilities. It is locked in eval mode, its weights take no gradient, and it is differentiable in the
+picture.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from torch import Tensor, nn
 from cfx.errors import BadValue, UnknownChoice
 
 OUTPUTS = ("logit", "probability")
-# Keeps the logit of a saturated probability finite; the map is linear, so that its gradient never becomes zero.
+# Keeps the logit of a saturated probability finite; the map is linear, so that its gradient never becomes
+# zero.
 SATURATION = 1e-6
 
 
@@ -29,7 +32,8 @@ class BlackBox(nn.Module):
         index: which of the K outputs.
         output: `logit` or `probability`.
         scale: the picture in [-1, 1] is multiplied by this before it enters; one value or one a channel.
-        shift: then this is added; with scale 1024 and shift 0 a torchxrayvision network gets its [-1024, 1024].
+        shift: then this is added; with scale 1024 and shift 0 a torchxrayvision network gets its [-1024,
+            1024].
         size: side in pixels the network wants; None leaves the picture as it is.
         channels: the grey picture is repeated to this many channels.
         prior: the prevalence that the posterior refers to, in (0, 1).
@@ -38,6 +42,7 @@ class BlackBox(nn.Module):
 
     Raises:
         BadValue: prior outside (0, 1) or a negative index. UnknownChoice: another kind of output.
+
     """
 
     scale: Tensor
@@ -126,6 +131,7 @@ class BlackBox(nn.Module):
             scale: what this box's present log odds are multiplied by, see `calibration.fit`.
             shift: what is added then.
             prior: the prevalence the corrected posterior refers to.
+
         """
         self.logit_shift.mul_(scale).add_(shift)
         self.logit_scale.mul_(scale)

@@ -1,9 +1,9 @@
 """From a classifier's logits to posteriors at a stated prior, by two numbers a finding.
 
-Platt scaling (Platt 1999): `a * z + b` with a > 0 maximises the likelihood of validation patients' labels, with Platt's
-softened targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), so that few or separable patients give no infinite slope. The
-result refers to the validation patients' own prevalence; Bayes' rule moves it to another prior by adding
-`logit(prior) - logit(prevalence)`, which leaves every likelihood ratio as it is.
+Platt scaling (Platt 1999): `a * z + b` with a > 0 maximises the likelihood of validation patients' labels,
+with Platt's softened targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), so that few or separable patients give no
+infinite slope. The result refers to the validation patients' own prevalence; Bayes' rule moves it to another
+prior by adding `logit(prior) - logit(prevalence)`, which leaves every likelihood ratio as it is.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def platt(logits: Array, labels: Array) -> tuple[float, float]:
 
     Returns:
         slope (> 0) and intercept.
+
     """
     positives = float(labels.sum())
     negatives = float(len(labels) - positives)
@@ -59,8 +60,8 @@ def platt(logits: Array, labels: Array) -> tuple[float, float]:
 
     start = np.array([0.0, math.log((positives + 1) / (negatives + 1))])
     bounds = [(-4.0, 4.0), (-30.0, 30.0)]
-    slope, intercept = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    slope = math.exp(slope) / width
+    log_slope, intercept = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    slope = math.exp(float(log_slope)) / width
     return slope, float(intercept) - slope * centre
 
 
@@ -74,11 +75,13 @@ def fit(logits: Tensor, labels: Tensor, prior: float = 0.5, required: str | None
         required: name of the first finding, where it must be calibrated.
 
     Returns:
-        `Calibration`; outputs with fewer than five positives or negatives keep scale 1 and shift 0, prior NaN.
+        `Calibration`; outputs with fewer than five positives or negatives keep scale 1 and shift 0, prior
+        NaN.
 
     Raises:
         BadValue: the prior is no prevalence.
         TooFewPositives: the first finding is required and has fewer than five positives or negatives.
+
     """
     if not 0.0 < prior < 1.0:
         raise BadValue(
@@ -96,7 +99,7 @@ def fit(logits: Tensor, labels: Tensor, prior: float = 0.5, required: str | None
                 raise TooFewPositives(
                     "finding",
                     required,
-                    f"has {positives} positive and {negatives} negative validation images, too few to calibrate",
+                    f"has {positives} positive and {negatives} negative validation images, too few",
                     f"give at least {FEWEST} of each or a larger validation share",
                 )
             continue

@@ -1,6 +1,7 @@
 """Anyone's classifier from one file: a TorchScript archive or a program saved by torch.export.
 
-Both carry their own code, so the network's class is not needed. Such a file is a program: load only what you trust.
+Both carry their own code, so the network's class is not needed. Such a file is a program: load only what you
+trust.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ def load_exported(path: str | Path) -> nn.Module:
 
     Raises:
         MissingPath: there is no such file. WrongLayout: it is neither of the two.
+
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -37,7 +39,9 @@ def load_exported(path: str | Path) -> nn.Module:
             if script:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # TorchScript is deprecated; files of it are not
-                    loaded: nn.Module = torch.jit.load(str(file), map_location="cpu")
+                    loaded: nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
+                        str(file), map_location="cpu"
+                    )
                     return loaded.eval()
             return torch.export.load(file).module()
         except (RuntimeError, ValueError, KeyError, OSError, AssertionError) as error:
@@ -70,6 +74,7 @@ def from_exported(
         MissingPath, WrongLayout: see `load_exported`.
         BadValue: there is no output of that index, or probabilities are not within [0, 1].
         CheckpointMismatch: the network refuses the pictures or gives no gradient in them.
+
     """
     box = BlackBox(
         load_exported(path),

@@ -1,4 +1,5 @@
-"""Training of a classifier: masked binary cross-entropy over all findings, averaged weights, calibration at the end.
+"""Training of a classifier: masked binary cross-entropy over all findings, averaged weights, calibration at
+the end.
 
 `python -m cfx.train model=classifier task=cardiomegaly`
 """
@@ -31,7 +32,9 @@ def masked_bce(logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float
         smoothing: s in [0, 1): targets are pulled towards one half, `y * (1 - s) + s / 2`.
 
     Returns:
-        Scalar: the weighted sum over known labels, over the weighted number of them (0 where nothing is known).
+        Scalar: the weighted sum over known labels, over the weighted number of them (0 where nothing is
+            known).
+
     """
     known = ~torch.isnan(labels)
     target = torch.where(known, labels, torch.zeros_like(labels)) * (1 - smoothing) + smoothing / 2
@@ -43,23 +46,27 @@ def masked_bce(logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float
 class Classifier(pl.LightningModule):
     """A multi-label classifier of chest X-rays; the first finding is the one that matters.
 
-    Logs `train/loss`, `valid/loss`, `valid/auroc`, `valid/auprc`, `valid/ece` (first finding, averaged weights, raw
-    logits), and `valid/auroc_<finding>` of the others. Early stopping and checkpoints watch `valid/auroc`.
+    Logs `train/loss`, `valid/loss`, `valid/auroc`, `valid/auprc`, `valid/ece` (first finding, averaged
+    weights, raw logits), and `valid/auroc_<finding>` of the others. Early stopping and checkpoints watch
+    `valid/auroc`.
 
     Args:
         network: from images (B, 1, H, W) in [-1, 1] to logits (B, K), see `networks`.
         findings: the K names, in the order of the labels.
-        lr: peak learning rate of AdamW; rises linearly over `warmup` of the steps, then falls as a cosine to zero.
+        lr: peak learning rate of AdamW; rises linearly over `warmup` of the steps, then falls as a cosine to
+            zero.
         weight_decay: of matrices and kernels; biases and norms have none.
         ema: decay of the averaged weights; 0 uses the last weights.
         warmup: share of the steps.
         smoothing: of the labels, see `masked_bce`.
         auxiliary: weight of each finding but the first.
-        mixup: parameter of the Beta distribution that mixes pairs of pictures; 0 mixes nothing (Zhang et al., 2018).
+        mixup: parameter of the Beta distribution that mixes pairs of pictures; 0 mixes nothing (Zhang et al.,
+            2018).
         clip: largest norm of the gradient.
 
     Raises:
         BadValue: names and outputs differ in number.
+
     """
 
     def __init__(
@@ -195,6 +202,7 @@ class Classifier(pl.LightningModule):
 
         Raises:
             TooFewPositives: the first finding has under five validation images of a kind.
+
         """
         if not isinstance(self.average, FindingNet):
             raise BadValue(
@@ -217,7 +225,8 @@ class Classifier(pl.LightningModule):
 
 
 def mix(image: Tensor, labels: Tensor, concentration: float) -> tuple[Tensor, Tensor]:
-    """Mix each picture (B, 1, H, W) and its labels (B, K) with another of the batch, by one Beta-distributed share.
+    """Mix each picture (B, 1, H, W) and its labels (B, K) with another of the batch, by one Beta-distributed
+    share.
 
     Labels unknown in either stay unknown.
     """

@@ -1,10 +1,13 @@
 """The classifiers' networks: image (B, 1, H, W) in [-1, 1] -> calibrated logits (B, K), one for each finding.
 
-Three architectures that share a contract and no layers, so that a counterfactual made against one can be put to another:
+Three architectures that share a contract and no layers, so that a counterfactual made against one can be put
+to another:
 
 - `SmallNet`: a narrow residual network that trains in minutes on one core (the default black box);
-- `DenseNet121`: torchvision's DenseNet-121 with a one-channel stem (Huang et al., CVPR 2017), weights never downloaded;
-- `TransferNet`: plain convolutions, max pooling, group normalisation and attention pooling (no skips, no strides).
+- `DenseNet121`: torchvision's DenseNet-121 with a one-channel stem (Huang et al., CVPR 2017), weights never
+  downloaded;
+- `TransferNet`: plain convolutions, max pooling, group normalisation and attention pooling (no skips, no
+  strides).
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ from torch import Tensor, nn
 
 
 class FindingNet(nn.Module, ABC):
-    """What every classifier network shares: raw logits, and the affine map that brings them to a stated prior.
+    """What every classifier network shares: raw logits and the affine map to a stated prior.
 
-    `forward` gives `scale * raw + shift`. Both are buffers (1 and 0 until calibrated), so that a weights file alone holds
-    the calibration. `prior` is the prevalence the logits refer to, NaN before calibration.
+    `forward` gives `scale * raw + shift`. Both are buffers (1 and 0 until calibrated), so that a weights file
+    alone holds the calibration. `prior` is the prevalence the logits refer to, NaN before calibration.
 
     Args:
         findings: names of the findings, in the order of the outputs, or their number.
+
     """
 
     scale: Tensor
@@ -84,9 +88,11 @@ class SmallNet(FindingNet):
         findings: names of the findings or their number K.
         width: channels after the stem; each stage has `growth` times more, rounded to 8.
         stages: stages after the stem; with stem 2 and four stages a picture of 64 px ends as 2 x 2.
-        stem: 2 for 64 px, 4 for 128 px and more: the input is unshuffled by half of it, then convolved with stride 2.
+        stem: 2 for 64 px, 4 for 128 px and more: the input is unshuffled by half of it, then convolved with
+            stride 2.
         growth: channel factor between stages.
         dropout: before the last layer.
+
     """
 
     def __init__(
@@ -129,6 +135,7 @@ class DenseNet121(FindingNet):
     Args:
         findings: names of the findings or their number K.
         dropout: dropout rate inside the dense layers.
+
     """
 
     def __init__(self, findings: Sequence[str] | int, dropout: float = 0.0) -> None:
@@ -146,7 +153,8 @@ class DenseNet121(FindingNet):
 
 
 class TransferNet(FindingNet):
-    """The independent classifier: VGG-like stages with max pooling, group normalisation, GELU and attention pooling.
+    """The independent classifier: VGG-like stages with max pooling, group normalisation, GELU and attention
+    pooling.
 
     Args:
         findings: names of the findings or their number K.
@@ -154,6 +162,7 @@ class TransferNet(FindingNet):
         stages: stages of one or two convolutions and a 2x2 max pooling.
         stem: the picture is averaged over `stem` x `stem` pixels first and enters unshuffled by 2.
         dropout: before the last layer.
+
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""The DenseNets of torchxrayvision (Cohen et al., MIDL 2022) as black boxes: 224 px, grey values in [-1024, 1024].
+"""The DenseNets of torchxrayvision (Cohen et al., MIDL 2022) as black boxes: 224 px, grey values in [-1024,
+1024].
 
-The package is an extra (`pip install "cfx[xrv]"`) and is imported on use only. Weights are named as it names them and
-fetched by it when asked for by name; a file that is already here is given by `path`.
+The package is an extra (`pip install "cfx[xrv]"`) and is imported on use only. Weights are named as it names
+them and fetched by it when asked for by name; a file that is already here is given by `path`.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def from_torchxrayvision(
 ) -> BlackBox:
     """Return a torchxrayvision DenseNet as the frozen black box of one finding.
 
-    Where the weights come with an operating point t, log odds are moved by `-logit(t)`, so that the posterior is 0.5
-    there as in the package; its own rescaling has a kink at t and is not used.
+    Where the weights come with an operating point t, log odds are moved by `-logit(t)`, so that the posterior
+    is 0.5 there as in the package; its own rescaling has a kink at t and is not used.
 
     Args:
         finding: by CheXpert's or torchxrayvision's name.
@@ -59,6 +60,7 @@ def from_torchxrayvision(
     Raises:
         MissingPath: the package or the file is not there. UnknownChoice: no such weights or finding.
         CheckpointMismatch: the file does not fit. BadValue: not exactly one of `weights`, `path`, `random`.
+
     """
     if sum([weights is not None, path is not None, random]) != 1:
         remedy = "give blackbox.weights=densenet121-res224-all, or blackbox.path=FILE"
@@ -69,10 +71,10 @@ def from_torchxrayvision(
         near = nearest(weights, known)
         hint = f"did you mean {near!r}" if near else f"use one of {', '.join(known)}"
         raise UnknownChoice("blackbox.weights", weights, "torchxrayvision has no such DenseNet", hint)
-    network: nn.Module = models.DenseNet(weights=weights)
+    network: Any = models.DenseNet(weights=weights)
     if path is not None:
         _load(network, path)
-    targets = list(getattr(network, "targets", models.DenseNet.targets))
+    targets: list[str] = list(network.targets)
     index = _index(finding, targets)
     shift = 0.0
     thresholds = getattr(network, "op_threshs", None)
@@ -85,7 +87,7 @@ def from_torchxrayvision(
         shift = -math.log(threshold / (1 - threshold))
     # Set on the instance: its forward would map the logits to rescaled probabilities otherwise.
     network.op_threshs = None
-    network.apply_sigmoid = False  # type: ignore[assignment]
+    network.apply_sigmoid = False
     return BlackBox(
         network, finding=finding, index=index, scale=RANGE, size=SIDE, prior=prior, logit_shift=shift
     )
@@ -108,9 +110,19 @@ def _load(network: nn.Module, path: str | Path) -> None:
         raise MissingPath("blackbox.path", str(path), "there is no such file", "give a file of weights")
     remedy = "give a state dict of torchxrayvision's DenseNet-121 with 18 outputs"
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
+        # Whole networks are pickles; with these classes alone, loading one runs no code of the file's own.
+        with torch.serialization.safe_globals(_classes()):
+            stored = torch.load(file, map_location="cpu", weights_only=True)
+        state = stored.state_dict() if isinstance(stored, nn.Module) else stored.get("state_dict", stored)
+        state.pop("op_threshs", None)
         network.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointMismatch("blackbox.path", str(path), f"does not load ({reason})", remedy) from error
+
+
+def _classes() -> list[Any]:
+    """Return the classes that a DenseNet stored whole consists of."""
+    models = _package().models
+    layers = [nn.Sequential, nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Linear]
+    return [models.DenseNet, models._DenseBlock, models._DenseLayer, models._Transition, *layers, set]
