@@ -1,11 +1,15 @@
 """The published generator: parameters from the layer tables, the shape of every layer, what a condition reaches."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from cfx.confdir import conf_dir
+from cfx.explainers.gan.losses import LossWeights
 from cfx.explainers.gan.singla2021 import BatchNorm, Block, Singla2021Generator
 
 BINS = 10
@@ -150,3 +154,22 @@ def test_small_widths_draw_pictures_in_range(side: int) -> None:
     assert bool((drawn.abs() <= 1).all())
     with pytest.raises(ValueError, match="divisible by 32"):
         generator(torch.rand(2, 1, side + 8, side), torch.rand(2), torch.rand(2))
+
+
+def test_configuration_holds_the_published_numbers() -> None:
+    conf = Path(conf_dir())
+    weights = LossWeights(**OmegaConf.load(conf / "loss" / "singla2021.yaml"))
+    assert (weights.adversarial, weights.classifier, weights.classifier_cycle) == (1, 1, 1)
+    assert (weights.reconstruction, weights.cycle, weights.embedding) == (100, 100, 100)
+    assert (weights.smoothness, weights.residual, weights.total_variation, weights.r1) == (0, 0, 0, 0)
+    model = OmegaConf.load(conf / "model" / "singla2021.yaml")
+    assert (model.lr_generator, model.lr_discriminator, model.beta1, model.beta2) == (2e-4, 2e-4, 0.0, 0.9)
+    assert (model.generator_every, model.bins, model.conditioning, model.extremes) == (5, 10, "lower", 0.0)
+    assert (model.network.width, model.discriminator.width, model.discriminator.condition) == (
+        64,
+        64,
+        "ordinal",
+    )
+    assert (model.ema, model.looks, model.flat, model.warmup) == (0.0, 0, 1.0, 1), (
+        "no average, no views, no schedule"
+    )
