@@ -3,7 +3,7 @@
 An encoder looks at a small copy of the picture and at two probabilities, the posterior p it has and the target c that
 it should get, and gives `(c - p) * h(x, p, c)`: a velocity field and a residual on a control grid (see `edit.py`). At
 c = p the edit is exactly zero, so the self-reconstruction holds by construction and training pays for the cycle alone.
-About 30 million multiply-adds an image at any resolution of the picture, since the grid needs no more than a 64-px view.
+About 30 million multiply-adds an image whatever its resolution: the grid needs no more than a 64-px view.
 """
 
 import torch
