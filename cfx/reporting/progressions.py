@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from cfx.evaluation.explained import MARK
 from cfx.reporting.run_files import Example, GreyImage, read_grey
@@ -133,17 +134,22 @@ def _mark(axes: Axes, fontsize: float) -> None:
     )
 
 
-def _posterior_bar(axes: Axes, posterior: float, target: float | None) -> None:
-    """A bar filled to the posterior; a tick where it was asked to be."""
-    axes.set_xlim(0.0, 1.0)
-    axes.set_ylim(0.0, 1.0)
-    axes.set_axis_off()
-    axes.barh(0.5, 1.0, height=0.5, color="#2a2f35")
-    axes.barh(0.5, posterior, height=0.5, left=0.0, color=UP)
+def _posterior_bar(
+    figure: Figure, grid: "_Grid", x: float, y: float, posterior: float, target: float | None
+) -> None:
+    """A bar under a picture, filled to the posterior; a tick where it was asked to be."""
+    height, tick = 0.045, 0.02
+    parts = [(x, y + 0.02, grid.cell, height, "#2a2f35"), (x, y + 0.02, grid.cell * posterior, height, UP)]
     if target is not None:
-        # Kept inside the axes, so that ticks at 0 and 1 are as thick as the others.
-        x = min(max(target, 0.008), 0.992)
-        axes.plot([x, x], [0.0, 1.0], color=NIGHT_TEXT, linewidth=1.6, solid_capstyle="butt")
+        # Kept inside the bar, so that ticks at 0 and 1 do not stick out.
+        place = x + min(max(grid.cell * target - tick / 2, 0.0), grid.cell - tick)
+        parts.append((place, y, tick, height + 0.04, NIGHT_TEXT))
+    for left, top, wide, tall, colour in parts:
+        x0, y0, width, depth = grid.box(left, top, wide, tall)
+        # Rectangles on the figure itself: an axes of its own for each bar would take most of the drawing time.
+        figure.add_artist(
+            Rectangle((x0, y0), width, depth, facecolor=colour, linewidth=0, transform=figure.transFigure)
+        )
 
 
 def _ctr_text(ctr: float | None, before: float | None) -> tuple[str, str]:
@@ -239,8 +245,7 @@ def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> N
         target = None if column == 0 else strip.targets[column - 1]
         if target is not None and strip.mark:
             _mark(axes, 5.6 * min(1.0, grid.cell / 1.3))
-        bar = figure.add_axes(grid.box(grid.x(column), top + grid.tall + 0.03, grid.cell, 0.085))
-        _posterior_bar(bar, posterior, target)
+        _posterior_bar(figure, grid, grid.x(column), top + grid.tall + 0.03, posterior, target)
         if column == 0:
             ctr = "CTR not measurable" if strip.ctr_before is None else f"CTR {strip.ctr_before:.2f}"
             ctr_line = (ctr, NIGHT_TEXT)
