@@ -1,1 +1,1 @@
-"""A digital chest phantom: patients whose every parameter is known, drawn as X-rays and written as CheXpert writes them."""
+"""A digital chest phantom: patients whose every parameter is known, drawn as X-rays, written in CheXpert's layout."""

@@ -97,12 +97,13 @@ class Draws:
     Args:
         seed: seed of the phantom.
         patients: patient numbers, each keying its own stream.
+        stream: another stream of the same seed: sites have patients of their own.
     """
 
-    def __init__(self, seed: int, patients: Sequence[int]) -> None:
+    def __init__(self, seed: int, patients: Sequence[int], stream: int = 0) -> None:
         self._table = np.empty((len(patients), DRAWS))
         for row, patient in enumerate(patients):
-            key = np.array([seed % 2**64, patient], dtype=np.uint64)
+            key = np.array([seed % 2**64, patient + (stream << 32)], dtype=np.uint64)
             self._table[row] = np.random.Generator(np.random.Philox(key=key)).standard_normal(DRAWS)
         self._next = 0
 
@@ -139,12 +140,12 @@ def sample(
         severities and labels. Nothing but the label and the severity columns depends on a finding.
     """
     where = site(site_name)
-    draws = Draws(seed, patients)
+    draws = Draws(seed, patients, list(SITES).index(site_name))
     columns: dict[str, Array] = {"patient": np.asarray(patients, dtype=np.float64)}
     columns |= _person(draws, where)
     columns |= draw_findings(draws, correlated)
-    columns |= _position(draws, where, columns)
     columns |= _chest(draws, where, columns)
+    columns |= _position(draws, where, columns)
     columns |= _heart_nuisances(draws, columns)
     columns |= _bones(draws)
     columns |= _exposure(draws, where, columns)
@@ -164,15 +165,21 @@ def _person(draws: Draws, where: Site) -> dict[str, Array]:
 
 
 def _position(draws: Draws, where: Site, columns: dict[str, Array]) -> dict[str, Array]:
-    """Zoom and place on the film; bedside films are less well centred."""
+    """Zoom and place on the film; bedside films are less well centred, but both lungs are always on the film."""
     loose = 1.0 + 0.4 * columns["ap"]
-    zoom = np.exp(draws.normal(np.log(where.zoom[0]), where.zoom[1]))
+    lean = draws.normal(0.0, 0.035) * loose
+    wide = columns["thorax"] * 1.03 + 0.5 * np.abs(lean)
+    zoom = np.minimum(np.exp(draws.normal(np.log(where.zoom[0]), where.zoom[1])), 0.95 / wide)
+    zoom_y = zoom * np.exp(draws.normal(0.0, 0.04))
+    room = 0.98 - zoom * wide
+    low = columns["recess"] + np.maximum(columns["dome_left"], columns["dome_right"])
+    least, most = -0.98 - columns["apex_y"] * zoom_y, 1.04 - low * zoom_y
     return {
         "zoom_x": zoom,
-        "zoom_y": zoom * np.exp(draws.normal(0.0, 0.04)),
-        "shift_x": draws.normal(0.0, where.shift) * loose,
-        "shift_y": draws.normal(0.02, where.shift) * loose,
-        "lean": draws.normal(0.0, 0.035) * loose,
+        "zoom_y": zoom_y,
+        "shift_x": np.clip(draws.normal(0.0, where.shift) * loose, -room, room),
+        "shift_y": np.clip(draws.normal(0.02, where.shift) * loose, np.minimum(least, most), most),
+        "lean": lean,
         "tilt": draws.normal(0.0, 0.03) * loose,
         "rotation": draws.normal(0.0, 1.0),
     }
@@ -247,11 +254,11 @@ def _bones(draws: Draws) -> dict[str, Array]:
 
 
 def _exposure(draws: Draws, where: Site, columns: dict[str, Array]) -> dict[str, Array]:
-    """Display window, gamma and noise; bedside films are flatter and noisier."""
+    """Display window, gamma and noise: automatic exposure follows the patient's thickness, not quite."""
     span = where.window[1] - where.window[0]
     return {
         "window_low": where.window[0] + draws.normal(0.0, 0.06),
-        "window_span": span * np.exp(draws.normal(0.0, 0.09)) * (1.0 + 0.05 * columns["ap"]),
+        "window_span": span * np.exp(draws.normal(0.0, 0.08)) * (0.2 + 0.8 * columns["depth"]),
         "gamma": where.gamma * np.exp(draws.normal(0.0, 0.10)),
         "noise": where.noise * np.exp(draws.normal(0.0, 0.15)) * (1.0 + 0.15 * columns["ap"]),
         "scatter": np.clip(draws.normal(where.scatter, 0.05) + 0.06 * columns["ap"], 0.05, 0.6),

@@ -1,11 +1,13 @@
 """Support devices and text markers: metal and plastic over the chest, in the same place whatever the finding.
 
-Wires, lines and tubes are polylines of given radius whose chord is that of a cylinder; cans and electrodes are flat plates.
-Every class has a bit: 1 pacemaker (can and leads), 2 central line, 4 endotracheal tube, 8 ECG wires, 16 text marker.
+Wires, lines and tubes are polylines of given radius whose chord is that of a cylinder; cans and electrodes
+are flat plates. Every class has a bit: 1 pacemaker (can and leads), 2 central line, 4 endotracheal tube, 8 ECG
+wires, 16 text marker.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,18 @@ CLASSES: dict[int, str] = {1: "pacemaker", 2: "central_line", 4: "tube", 8: "ecg
 
 SUPPORT = ("pacemaker", "central_line", "tube", "ecg")
 """Columns that say whether a patient carries a support device (text markers are none)."""
+
+
+_PLACES = (
+    "pacemaker_x",
+    "pacemaker_y",
+    "pacemaker_angle",
+    "line_side",
+    "line_tip",
+    "tube_tip",
+    "ecg_bend",
+    "ecg_y",
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,7 @@ def draw(values: Values, where: Grid) -> Equipment:
         rows = torch.nonzero(values[name] > 0).squeeze(1)
         if len(rows) == 0:
             continue
-        some = {key: column[rows] for key, column in values.items()}
+        some = {key: values[key][rows] for key in _PLACES}
         part = Grid(
             where.x[rows], where.y[rows], where.base_x[rows], where.film_x, where.film_y, where.pixel[rows]
         )
@@ -61,8 +75,8 @@ def draw(values: Values, where: Grid) -> Equipment:
 def _tubes(where: Grid, points: Tensor, radius: float) -> Tensor:
     """Chord (0 to 1) through a bent cylinder along points (B, P, 2); never thinner than the pixels can show.
 
-    The line is walked in steps of a third of its radius, and only pixels about each step are looked at: the distance to the
-    nearest step is the distance to the line within 2 % of the radius.
+    The line is walked in steps of a third of its radius, and only pixels about each step are looked at: the
+    distance to the nearest step is the distance to the line within 2 % of the radius.
     """
     count, height, width = where.x.shape
     thick = where.pixel.clamp_min(radius)
@@ -100,21 +114,12 @@ def _walk(points: Tensor, step: float) -> Tensor:
 
 
 def _curve(points: list[tuple[Tensor, Tensor]], pieces: int = 7) -> Tensor:
-    """Bezier curve through its first and last of 3 or 4 points, sampled: (B, pieces + 1, 2)."""
+    """Bezier curve (Bernstein form) with the given corners, sampled at its ends and between: (B, pieces + 1, 2)."""
     corners = torch.stack([torch.stack(pair, dim=-1) for pair in points], dim=1)
-    t = torch.linspace(0.0, 1.0, pieces + 1, dtype=corners.dtype).reshape(1, -1, 1)
-    while corners.shape[1] > 1 and corners.dim() == 3:
-        order = corners.shape[1] - 1
-        weights = torch.stack(
-            [_binomial(order, k) * t[..., 0] ** k * (1 - t[..., 0]) ** (order - k) for k in range(order + 1)],
-            dim=-1,
-        )
-        return (weights @ corners.expand(len(corners), -1, -1)).reshape(len(corners), pieces + 1, 2)
-    return corners
-
-
-def _binomial(n: int, k: int) -> float:
-    return float({(2, 0): 1, (2, 1): 2, (2, 2): 1, (3, 0): 1, (3, 1): 3, (3, 2): 3, (3, 3): 1}[n, k])
+    order = len(points) - 1
+    t = torch.linspace(0.0, 1.0, pieces + 1, dtype=corners.dtype)
+    terms = [math.comb(order, k) * t**k * (1.0 - t) ** (order - k) for k in range(order + 1)]
+    return torch.stack(terms, dim=-1) @ corners
 
 
 def _pacemaker(values: Values, where: Grid) -> Tensor:

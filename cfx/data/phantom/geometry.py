@@ -18,7 +18,7 @@ from cfx.data.phantom.findings import RATIO
 Values = Mapping[str, Tensor]
 """Columns of the patient table as float64 tensors (B,)."""
 
-CONTOUR_ROWS = 768
+CONTOUR_ROWS = 400
 """Rows at which borders are sampled for the ratio: half a row moves an extreme by less than 1e-4."""
 
 
@@ -117,7 +117,7 @@ def _border(t: Tensor, rise: Tensor, fall: float) -> Tensor:
 
 
 def heart_borders(shape: Heart, y: Tensor) -> tuple[Tensor, Tensor]:
-    """x of the heart's right and left border, (B, R, 1) each, at heights y (B, R, 1); equal outside the heart."""
+    """The heart's right and left border as x, (B, R, 1) each, at heights y (B, R, 1); equal outside the heart."""
     column = shape.middle.to(y.dtype).reshape(-1, 1, 1)
     top = shape.top.to(y.dtype).reshape(-1, 1, 1)
     t = (y - top) / (shape.bottom.to(y.dtype).reshape(-1, 1, 1) - top)

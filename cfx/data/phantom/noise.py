@@ -1,7 +1,7 @@
 """From path lengths to an 8-bit film: scatter, display window, grain, and the round trip through JPEG.
 
-Every patient has their own random fields, drawn from (seed, patient number) alone, so that the same patient drawn at another
-severity has the same lung texture and the same noise.
+Every patient has their own random fields, drawn from (seed, patient number) alone, so that the same patient
+drawn at another severity has the same lung texture and the same noise.
 """
 
 from __future__ import annotations
@@ -53,9 +53,8 @@ def fields(seed: int, patients: NDArray[np.int64], size: int) -> Fields:
 
 def texture(own: Fields, size: int) -> Tensor:
     """Fine structure of the lungs, (B, size, size), about -1 to 1, the same at any size up to interpolation."""
-    how = {"size": (size, size), "mode": "bilinear", "align_corners": False}
-    large = torch.nn.functional.interpolate(own.coarse, **how)
-    small = torch.nn.functional.interpolate(own.fine, **how)
+    large = torch.nn.functional.interpolate(own.coarse, (size, size), mode="bilinear", align_corners=False)
+    small = torch.nn.functional.interpolate(own.fine, (size, size), mode="bilinear", align_corners=False)
     return (0.55 * large + 0.75 * small).squeeze(1)
 
 

@@ -1,11 +1,14 @@
 """The picture before the detector: path lengths through the chest, added up (Beer-Lambert).
 
-A ray through a body whose cross-section is an ellipse travels 2 d sqrt(1 - (x / w)^2) inside it; through a tube of radius
-r at distance q from its axis, 2 sqrt(r^2 - q^2). Every organ is one of these, so the whole chest is a sum of closed forms,
-evaluated for a batch of patients at once. One unit of path is the soft tissue of a chest half as thick as the film is wide.
+A ray through a body whose cross-section is an ellipse travels 2 d sqrt(1 - (x / w)^2) inside it; through a tube
+of radius r at distance q from its axis, 2 sqrt(r^2 - q^2). Every organ is one of these, so the whole chest is a
+sum of closed forms, evaluated for a batch of patients at once. One unit of path is the soft tissue of a chest
+half as thick as the film is wide.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -35,10 +38,9 @@ def path(values: Values, shape: Heart, lines: Outlines, where: Grid, texture: Te
     density = plane(values["lung_density"])
     air = aerated * depth
     total -= air * (1.0 - density)
-    bones = _spine(values, where)
-    bones += _ribs(values, where, lines, wall)
-    bones += _shoulder_girdle(values, where)
-    total += bones
+    total += _spine(values, where)
+    total += _ribs(values, where, lines, wall)
+    _add(total, _shoulder_girdle, values, where, (-1.1, 0.25))
     contents = _mediastinum(values, where, lines, depth)
     contents = torch.maximum(contents, _heart_chord(shape, where, lines, depth))
     # organs in the chest take the place of air: they never add more than the air there was
@@ -50,9 +52,27 @@ def path(values: Values, shape: Heart, lines: Outlines, where: Grid, texture: Te
     markings += texture * 0.035
     total += air * markings
     total += _abdomen(values, where, lines)
-    total -= _airway(values, where)
-    total += _soft_parts(values, where)
+    _add(total, _airway, values, where, (-3.0, 0.0))
+    _add(total, _soft_parts, values, where, (-0.1, 0.95))
     return total.clamp_min_(0.0)
+
+
+def _add(
+    total: Tensor,
+    organ: Callable[[Values, Grid], Tensor],
+    values: Values,
+    where: Grid,
+    heights: tuple[float, float],
+) -> None:
+    """Add an organ to `total`, in place, looking only at the rows between two heights, where alone it can be."""
+    inside = ((where.y > heights[0]) & (where.y < heights[1])).any(dim=0).squeeze(-1).nonzero().squeeze(1)
+    if len(inside) == 0:
+        return
+    rows = slice(int(inside[0]), int(inside[-1]) + 1)
+    part = Grid(
+        where.x[:, rows], where.y[:, rows], where.base_x, where.film_x, where.film_y[rows], where.pixel
+    )
+    total[:, rows] += organ(values, part)
 
 
 def _chord(offset: Tensor) -> Tensor:
@@ -161,34 +181,27 @@ def _shoulder_girdle(values: Values, where: Grid) -> Tensor:
     run = (away - 0.06 - turn * torch.sign(x)).clamp(0.0, 0.9)
     curve = level - plane(values["clavicle_rise"]) * run + 0.06 * torch.sin(run * 5.5)
     bone = _chord((y - curve) / 0.034)
-    ends = ((away - 0.06 - turn * torch.sign(x)) / 0.02).clamp_(0.0, 1.0) * ((0.86 - away) / 0.03).clamp(
-        0.0, 1.0
-    )
-    bone = bone * ends * 0.21
+    start = away - 0.06 - turn * torch.sign(x)
+    bone *= (start / 0.02).clamp_(0.0, 1.0) * ((0.86 - away) / 0.03).clamp_(0.0, 1.0) * 0.21
     # bedside films leave the blades over the lungs
     place = 0.86 - 0.12 * plane(values["ap"]) + plane(values["scapula"])
-    slant = away - place - 0.16 * (y + 0.3)
-    blade = ellipsoid(
-        slant,
-        y,
-        (torch.zeros_like(place), torch.full_like(place, -0.32)),
-        (0.12 + 0 * place, 0.36 + 0 * place),
-    )
-    bone += 0.10 * blade
-    edge = ((slant + 0.10) / 0.018).square_()
-    bone += 0.05 * torch.exp(-edge) * (blade > 0)
-    one = torch.ones_like(place)
-    bone += 0.22 * ellipsoid(away, y, (1.02 * one, -0.58 * one), (0.14 * one, 0.16 * one))
-    shaft = _chord((away - 1.10 - 0.10 * (y + 0.58)) / 0.075) * ((y + 0.58) / 0.10).clamp(0.0, 1.0)
-    bone += 0.16 * shaft
+    slant = away - (place + 0.16 * (y + 0.3))
+    blade = (1.0 - (slant / 0.12).square_() - ((y + 0.32) / 0.36).square()).clamp_min_(0.0).sqrt_()
+    bone += blade * 0.10
+    bone += _chord((slant + 0.09) / 0.022).mul_(blade > 0).mul_(0.05)
+    head = (1.0 - ((away - 1.02) / 0.14).square_() - ((y + 0.58) / 0.16).square()).clamp_min_(0.0).sqrt_()
+    bone += head * 0.22
+    fade = ((y + 0.58) / 0.10).clamp(0.0, 1.0) * ((0.15 - y) / 0.3).clamp(0.0, 1.0)
+    bone += _chord((away - (1.10 + 0.10 * (y + 0.58))) / 0.075) * (0.16 * fade)
     return bone
 
 
 def _lung_markings(values: Values, where: Grid) -> Tensor:
     """Vessels and hila of the lung, and the haze of edema, as extra density a unit of air.
 
-    Vessels are tubes that fan out from either hilum, bent and thinning on their way; the angle tells which tube is nearest
-    and how far it is, so that a whole tree costs a few steps. Edema widens them and lays a cloud about the hila.
+    Vessels are tubes that fan out from either hilum, bent and thinning on their way; the angle tells which tube
+    is nearest and how far it is, so that a whole tree costs a few steps. Edema widens them and lays a cloud
+    about the hila.
     """
     x, y = where.x, where.y
     sick = torch.nn.functional.softplus(values["severity_edema"] / 0.18) * 0.18
@@ -199,7 +212,9 @@ def _lung_markings(values: Values, where: Grid) -> Tensor:
     square = dx.square() + dy.square()
     near = (square + 1e-6).sqrt()
     phase = plane(values["vessel_phase"]) + side * plane(values["vessel_phase_left"])
-    angle = torch.atan2(dy, dx) + (near * 6.0 + phase).sin_() * 0.22 + plane(values["vessel_wave"]) * 0.35 * near
+    angle = (
+        torch.atan2(dy, dx) + (near * 6.0 + phase).sin_() * 0.22 + plane(values["vessel_wave"]) * 0.35 * near
+    )
     fade = (near * -3.0).exp_()
     trees = torch.zeros_like(x)
     for branches, start, radius, weight in _TREES:
@@ -233,7 +248,7 @@ def _abdomen(values: Values, where: Grid, lines: Outlines) -> Tensor:
 
 
 def _airway(values: Values, where: Grid) -> Tensor:
-    """Trachea and the two main bronchi: air in the mediastinum."""
+    """Trachea and the two main bronchi: air in the mediastinum, a negative path."""
     x, y = where.x + 0.004, where.y
     fork = plane(values["apex_y"]) + 0.50
     trachea = _chord(x / 0.046) * ((fork - y) / 0.03).clamp(0.0, 1.0)
@@ -241,7 +256,7 @@ def _airway(values: Values, where: Grid) -> Tensor:
     bronchi = _chord((x.abs() - 0.02 - 0.85 * down) / 0.040) * (
         ((y - fork) / 0.02).clamp(0.0, 1.0) * ((0.20 - down) / 0.1).clamp(0.0, 1.0)
     )
-    return trachea * 0.26 + bronchi * 0.10
+    return trachea * -0.26 - bronchi * 0.10
 
 
 def _soft_parts(values: Values, where: Grid) -> Tensor:

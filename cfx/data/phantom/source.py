@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,6 +16,8 @@ from cfx.data.phantom import write
 from cfx.data.phantom.anatomy import site as site_of
 from cfx.data.phantom.oracle import PhantomOracle
 from cfx.errors import BadValue
+
+log = logging.getLogger(__name__)
 
 
 class Phantom(CheXpert):
@@ -56,7 +59,7 @@ class Phantom(CheXpert):
     def prepare(self) -> None:
         """Write the phantom unless this very one is there, and say what it holds."""
         if write.write(self._place, self.recipe):
-            print(self.describe(), flush=True)
+            log.info(self.describe())
 
     def describe(self) -> str:
         """One line on what was written: patients, ratios, and the range of the Bayes posterior of each finding."""
