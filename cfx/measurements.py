@@ -62,7 +62,7 @@ def largest_part(mask: Array) -> tuple[Array, Array, Array]:
     structure = np.zeros((3, 3, 3), dtype=bool)
     structure[1] = ndimage.generate_binary_structure(2, 1)  # nothing connects two pictures of the batch
     labels, count = ndimage.label(inside, structure=structure)
-    flat = labels.reshape(batch, -1)
+    flat = labels.reshape(batch, inside.shape[1] * inside.shape[2])
     sizes = np.bincount(flat.ravel(), minlength=count + 1)
     sizes[0] = 0
     owner = np.zeros(count + 1, dtype=np.int64)

@@ -83,18 +83,13 @@ class ClinicalCallback(Callback):
         self._posterior = torch.empty(0)
 
     def _choose(self, device: torch.device) -> Tensor:
-        """The fixed pictures (N, 1, H, W), those of the two groups and of the middle taking turns."""
+        """The fixed pictures (N, 1, H, W), group after group, so that every process gets a share of each."""
         if self._image is None:
             image = self.dataset.batch(list(range(min(self.search, len(self.dataset)))))["image"]
             posterior = in_batches(self.blackbox, image.to(device), 256)
             group = groups(posterior.numpy())
             wanted = {UP: self.size, DOWN: self.size, MIDDLE: self.size // 2}
-            ranked = [
-                (k, row)
-                for name, n in wanted.items()
-                for k, row in enumerate(np.flatnonzero(group == name)[:n])
-            ]
-            rows = [int(row) for _, row in sorted(ranked)]
+            rows = [int(row) for name, n in wanted.items() for row in np.flatnonzero(group == name)[:n]]
             self._image, self._posterior = image[rows], posterior[rows]
         return self._image.to(device)
 
@@ -121,7 +116,8 @@ class ClinicalCallback(Callback):
                 low, high = (torch.from_numpy(judge_images(self.judge, drawn[:, k]).ctr) for k in (0, -1))
                 shifts.update(p, before, low, high)
             if trainer.is_global_zero:
-                self._show(trainer, sheet(some[: self.shown], drawn[: self.shown]))
+                few = np.unique(np.linspace(0, len(some) - 1, self.shown).round().astype(int))
+                self._show(trainer, sheet(some[few], drawn[few]))
         found = {f"valid/{name}": value for name, value in validity.compute().items()}
         found |= {f"valid/ctr_{name}": value for name, value in shifts.compute().items()}
         known = {name: value.float() for name, value in found.items() if torch.isfinite(value)}

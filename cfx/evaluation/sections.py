@@ -93,6 +93,14 @@ def validity_section(rows: pd.DataFrame, targets: Array, resamples: int, seed: i
     return section | _grid_section(rows, targets, resamples, seed)
 
 
+def _row_means(values: Array) -> Array:
+    """Mean of each row (N, T) without its NaN; NaN for a row that has nothing else."""
+    known = np.isfinite(values)
+    total, count = np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1)
+    means: Array = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return means
+
+
 def _grid_section(rows: pd.DataFrame, targets: Array, resamples: int, seed: int) -> Section:
     """Target error, monotony and curve over pictures of all groups that were drawn on the whole grid."""
     first, after, targets = complete_grid(rows, targets)
@@ -109,9 +117,7 @@ def _grid_section(rows: pd.DataFrame, targets: Array, resamples: int, seed: int)
     worst = int(np.argmax([mean for mean, _ in at_each]))
     section = figures(
         {
-            "target_mae": np.nanmean(np.where(np.isfinite(error), error, np.nan), axis=1)
-            if error.size
-            else error,
+            "target_mae": _row_means(error) if error.size else error,
             "monotone": validity.monotone(after),
             "spans": validity.spans(after),
         },

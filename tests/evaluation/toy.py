@@ -134,8 +134,10 @@ def world(folder: Path, count: int = 120, seed: int = 0) -> tuple[pd.DataFrame, 
     for i in range(count):
         bits = np.zeros((SIZE, SIZE), dtype=np.uint8)
         if i % 3 == 0:
-            bits[6:9, 20:25] = 1
-            extra[i, 0, 6:9, 20:25] += 1.0
+            x, y, tall = 17 + i % 7, 5 + i % 5, i % 2
+            place = (slice(y, y + 3 + tall), slice(x, x + 5 - 2 * tall))
+            bits[place] = 1
+            extra[i, 0][place] += 1.0
         path = folder / f"device{i}.png"
         Image.fromarray(bits).save(path)
         paths.append(str(path))

@@ -1,0 +1,43 @@
+"""One evaluation of the toy world, shared by the tests that read it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import toy
+
+from cfx.evaluation.runner import evaluate
+from cfx.evaluation.settings import Settings
+
+SETTINGS = Settings(
+    part_size=32, batch_size=64, control_images=30, descent_images=20, oracle_grid_images=12, return_images=10,
+    repeat_images=20, resamples=200, kid_resamples=30,
+)  # fmt: skip
+
+
+def thumbnails(image: Any) -> Any:
+    """Features of a toy picture: every fourth pixel."""
+    return image[:, :, ::4, ::4].flatten(1)
+
+
+@pytest.fixture(scope="session")
+def toy_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, toy.ToySet, toy.ToyOracle]:
+    """Table, data set and oracle of 120 pictures."""
+    return toy.world(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="session")
+def evaluated(toy_world: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Rows and metrics of the faithful explainer with all controls."""
+    table, dataset, oracle = toy_world
+    box = toy.ToyBox()
+    return evaluate(
+        toy.Faithful(box), box, table, dataset, judge=toy.judge, task=toy.TASK, transfer=toy.EdgeBox(), oracle=oracle,
+        settings=SETTINGS, features=thumbnails, features_name="thumbnail", data="toy", split="test",
+        latent=(dataset.label.numpy() > 0.5), run={"minutes": 1.5},
+    )  # fmt: skip
