@@ -58,18 +58,22 @@ $(VENV)/.cfx-dev: pyproject.toml constraints.txt | $(PY)
 	@$(PIP) -e '.[dev]'
 	@touch $(VENV)/.cfx $@
 
-# Names alone tell nothing: a pyenv shim exists and fails, a Debian python3 comes without ensurepip. So each is run.
+# Names alone tell nothing: a pyenv shim exists and fails, a Debian python3 comes without ensurepip. So each is run,
+# and the first in range that can make the environment prints its version.
+define make_venv
+for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3; do \
+  [ -n "$$python" ] || continue; \
+  "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+    >/dev/null 2>&1 || continue; \
+  "$$python" -m venv --clear "$(VENV)" >/dev/null 2>&1 || continue; \
+  "$(PY)" --version && break; \
+done
+endef
+no_python = no Python 3.11, 3.12 or 3.13 here can make a virtual environment: install one (on Debian and Ubuntu with \
+  its python3-venv) and name it, as in: make PYTHON=/usr/bin/python3.12
+
 $(PY):
-	@for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3; do \
-	  [ -n "$$python" ] || continue; \
-	  "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
-	    >/dev/null 2>&1 || continue; \
-	  if "$$python" -m venv --clear "$(VENV)" >/dev/null 2>&1; then \
-	    echo "$(VENV) is made with $$python ($$("$(PY)" --version))"; exit 0; \
-	  fi; \
-	done; \
-	echo "no Python 3.11, 3.12 or 3.13 that can make a venv: install one (on Debian or Ubuntu python3-venv" \
-	  "with it) and name it, as in make PYTHON=/path/to/python3.12" >&2; exit 1
+	@echo "$(VENV) is made with $(or $(shell $(make_venv)),$(error $(no_python)))"
 
 clean: ## remove caches and built packages
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 PATH_LEAVES = frozenset(
     {"root", "path", "input", "output", "run", "runs", "pairs", "multirun", "table", "folder", "cache"}
 )
-LIST_LEAVES = frozenset({"run", "pairs"})
+LIST_LEAVES = frozenset({"run"})
 _ASSIGNMENT = re.compile(r"^(?P<plus>\+{0,2})(?P<key>[A-Za-z_][\w./@:-]*)=(?P<value>.*)$", re.DOTALL)
 
 

@@ -1,0 +1,269 @@
+"""Every verb's wrapper: mistakes end in one line and exit code 2, defects keep their traceback."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from cfx.cli import compose, devices_per_job, own_keys, run_verb
+from cfx.errors import MissingPath, UserError
+
+TRAIN = """
+    defaults: [{task: cardiomegaly}, {loss: null}, _self_, {override hydra/job_logging: none}]
+    seed: 0
+    data:
+      root: null
+      size: 64
+    half: ${oc.env:CFX_TEST_UNSET,1}
+    trainer: {devices: 1, accelerator: cpu}
+    hydra: {output_subdir: null, run: {dir: .}, sweep: {dir: sweep}}
+"""
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> str:
+    folder = tmp_path / "conf"
+    for name, text in {
+        "train.yaml": TRAIN,
+        "evaluate.yaml": "run: ???\noutput: null\nhydra: {output_subdir: null, run: {dir: .}}",
+        "needs.yaml": "root: ???\ncopy: ${root}/x\nhydra: {output_subdir: null, run: {dir: .}}",
+        "task/cardiomegaly.yaml": "name: cardiomegaly",
+        "task/edema.yaml": "name: edema",
+        "loss/plain.yaml": "kind: plain",
+        "experiment/nih.yaml": "# @package _global_\nseed: 5",
+    }.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(text))
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+
+def seen(
+    conf: str, *arguments: str, name: str = "train", forward: bool = False
+) -> tuple[int, list[DictConfig]]:
+    configs: list[DictConfig] = []
+    code = run_verb(configs.append, name, arguments, forward=forward, directory=conf)
+    return code, configs
+
+
+def line(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_a_path_arrives_as_typed_and_nothing_is_written(conf: str) -> None:
+    code, configs = seen(conf, "data.root=/a b/x=1,[2]", "task=edema")
+    assert code == 0
+    assert configs[0].data.root == "/a b/x=1,[2]" and configs[0].task.name == "edema"
+    assert os.listdir(".") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["task=edama"], ["task='edama'", "'edema'"]),
+        (["task=zzz"], ["task='zzz'", "cardiomegaly, edema"]),
+        (["data.sise=3"], ["data.sise='3'", "'data.size'"]),
+        (["dta.size=3"], ["dta.size='3'", "'data.size'"]),
+        (["size=3"], ["size='3'", "'data.size'"]),
+        (["tsk=edema"], ["tsk='edema'", "'task'"]),
+        (["experiment=nih"], ["experiment='nih'", "+experiment=nih"]),
+        (["+seed=1"], ["+seed='1'", "drop the +"]),
+        (["~sed"], ["~sed", "'seed'"]),
+        (["seed=1,2"], ["seed='1,2'", "-m"]),
+        (["edema"], ["'edema'", "key=value"]),
+        (["seed=[1"], ["'seed=[1'", "quote"]),
+        (["--multirum"], ["--multirum"]),
+        (["data.size=${oc.env:CFX_TEST_UNSET}"], ["data.size", "CFX_TEST_UNSET", "is not set"]),
+        (["data.root=${oc.env:CFX_TEST_UNSET}/x"], ["data.root", "CFX_TEST_UNSET", "is not set"]),
+        (["data.size=${sed}"], ["data.size", "sed"]),
+        (["task=null"], ["task=null"]),
+        (["--config-dir", "/no/where"], ["/no/where"]),
+        (["hydra/launcher=zzz"], ["hydra/launcher='zzz'"]),
+        (["-m", "seed=1,2", "trainer.devices=2"], ["trainer.devices=2", "multirun"]),
+    ],
+)
+def test_a_mistake_is_one_line_with_argument_value_and_remedy(
+    conf: str, capsys: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
+) -> None:
+    code, configs = seen(conf, *arguments)
+    assert code == 2 and configs == []
+    text = line(capsys)
+    for part in parts:
+        assert part in text, text
+
+
+def test_a_missing_value_is_named(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _ = seen(conf, name="needs")
+    assert code == 2
+    assert "root=" in line(capsys)
+
+
+def test_a_missing_value_that_the_verb_asks_for_is_named(
+    conf: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run_verb(lambda cfg: cfg.run, "evaluate", [], directory=conf)
+    assert code == 2
+    assert "run='???'" in line(capsys)
+
+
+def test_a_deleted_key_that_is_needed_is_named(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run_verb(lambda cfg: cfg.data.size, "train", ["~data"], directory=conf)
+    assert code == 2
+    assert "~data" in line(capsys)
+
+
+def test_a_user_error_under_other_errors_is_still_one_line(
+    conf: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def body(cfg: DictConfig) -> None:
+        try:
+            raise MissingPath("data.root", "/x", "there is no such folder", "give another")
+        except MissingPath as error:
+            raise RuntimeError("wrapped") from error
+
+    assert run_verb(body, "train", [], directory=conf) == 2
+    assert line(capsys) == "error: data.root='/x': there is no such folder; give another"
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyError, RuntimeError])
+def test_a_defect_is_raised(conf: str, kind: type[Exception]) -> None:
+    def body(cfg: DictConfig) -> None:
+        raise kind("a bug")
+
+    with pytest.raises(kind, match="a bug"):
+        run_verb(body, "train", [], directory=conf)
+
+
+def test_a_key_that_no_configuration_has_is_a_defect(conf: str) -> None:
+    with pytest.raises(AttributeError, match="colour"):
+        run_verb(lambda cfg: cfg.data.colour, "train", [], directory=conf)
+
+
+def test_an_interruption_ends_quietly(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def body(cfg: DictConfig) -> None:
+        raise KeyboardInterrupt
+
+    assert run_verb(body, "train", [], directory=conf) == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+
+
+def test_a_multirun_sweeps_keys_but_not_paths(conf: str) -> None:
+    code, configs = seen(conf, "-m", "task=cardiomegaly,edema", "seed=0,1", "data.root=a,b")
+    assert code == 0
+    assert [(c.task.name, c.seed) for c in configs] == [
+        ("cardiomegaly", 0),
+        ("cardiomegaly", 1),
+        ("edema", 0),
+        ("edema", 1),
+    ]
+    assert {c.data.root for c in configs} == {"a,b"}
+
+
+def test_further_processes_see_what_was_typed(conf: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    argv: list[list[str]] = []
+    monkeypatch.setattr(sys, "argv", ["train", "before"])
+    run_verb(lambda cfg: argv.append(list(sys.argv)), "train", ["data.root=a b"], directory=conf)
+    assert argv == [["train", "data.root=a b"]]
+    assert sys.argv == ["train", "before"]
+
+
+def test_forwarded_arguments_go_to_the_run(conf: str) -> None:
+    arguments = ["run=a,b", "data.root=/c d", "task=edema"]
+    code, configs = seen(conf, *arguments, name="evaluate", forward=True)
+    assert code == 0
+    assert configs[0].run == "a,b" and list(configs[0].overrides) == ["data.root=/c d", "task=edema"]
+
+
+def test_forwarded_arguments_compose_as_in_train(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def body(cfg: DictConfig) -> None:
+        composed.append(compose("train", list(cfg.overrides), directory=conf))
+        assert own_keys("evaluate", conf) == ["run", "output"]
+
+    composed: list[DictConfig] = []
+    assert run_verb(body, "evaluate", ["run=x", "data.root=/c d"], forward=True, directory=conf) == 0
+    assert composed[0].data.root == "/c d"
+    assert run_verb(body, "evaluate", ["run=x", "data.sise=1"], forward=True, directory=conf) == 2
+    assert "'data.size'" in line(capsys)
+
+
+def test_compose_refuses_by_name(conf: str) -> None:
+    with pytest.raises(UserError, match=r"task='edama'.*'edema'"):
+        compose("train", ["task=edama"], directory=conf)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "count"),
+    [
+        ({"devices": 1}, 1),
+        ({"devices": 2}, 2),
+        ({"devices": 1, "num_nodes": 3}, 3),
+        ({"devices": [0, 1]}, 2),
+        ({"devices": "0,1"}, 2),
+        ({"devices": "auto", "accelerator": "cpu"}, 1),
+        ({}, 1),
+    ],
+)
+def test_devices_per_job(trainer: dict[str, object], count: int) -> None:
+    assert devices_per_job(OmegaConf.create(trainer)) == count
+
+
+def test_help_of_a_verb_imports_no_torch(repository: Path) -> None:
+    probe = (
+        "import sys, time; sys.argv = ['train', '--help']\n"
+        "import cfx.train\n"
+        "try: cfx.train.main()\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'pandas', 'numpy', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)\n"
+        "print('HEAVY', sorted(heavy), time.process_time())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, cwd=repository, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.strip().splitlines()[-1]
+    assert last.startswith("HEAVY [] "), last
+    assert float(last.rpartition(" ")[2]) < 3
+
+
+@pytest.mark.slow
+def test_jobs_side_by_side_end_in_the_same_line(conf: str, tmp_path: Path) -> None:
+    script = tmp_path / "verb.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import sys
+        from cfx.cli import run_verb
+        from cfx.errors import BadValue
+
+        def body(cfg):
+            raise BadValue("seed", cfg.seed, "is refused", "give another")
+
+        if __name__ == "__main__":
+            sys.exit(run_verb(body, "train", directory={conf!r}))
+        """)
+    )
+    command = [
+        sys.executable,
+        str(script),
+        "-m",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        "seed=1,2",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() in [f"error: seed={seed}: is refused; give another" for seed in (1, 2)]
