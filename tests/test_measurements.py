@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cfx.measurements import cardiothoracic_ratio, extent, largest_part, measure
+from cfx.measurements import cardiothoracic_ratio, costophrenic_angles, extent, largest_part, measure
 
 
 def ellipse(size: int, centre: tuple[float, float], radii: tuple[float, float], fine: int = 1) -> np.ndarray:
@@ -139,3 +139,42 @@ def test_expert_contours_give_the_published_ratio() -> None:
     assert error.mean() <= 0.0002
     reference = np.abs(cardiothoracic_ratio(masks) - table["ctr_reference"].to_numpy())
     assert np.nanmean(reference) < 0.003
+
+
+def recess(angle: float, lean: float = 0.0, size: int = 256) -> np.ndarray:
+    """Masks (1, 3, size, size) of lungs whose recess has a known angle; `lean` tilts the wall outwards downwards."""
+    y, x = np.mgrid[0:size, 0:size].astype(float)
+    tip_x, tip_y = 210.0, 200.0
+    wall = x <= tip_x + np.tan(np.radians(lean)) * (y - tip_y)
+    rise = np.tan(np.radians(90 - angle - lean))  # of the diaphragm, inwards
+    base = y <= tip_y + rise * (x - tip_x)
+    left = wall & base & (x >= 140) & (y >= 40)
+    masks = np.zeros((1, 3, size, size))
+    masks[0, 1] = left
+    masks[0, 2] = left[:, ::-1]
+    return masks
+
+
+@pytest.mark.parametrize(("angle", "lean"), [(40, 0), (55, 5), (75, 0), (90, 0), (110, 0)])
+def test_angle_of_a_known_recess_on_both_sides(angle: float, lean: float) -> None:
+    found = costophrenic_angles(recess(angle, lean))
+    assert found[0] == pytest.approx([angle, angle], abs=1.5)
+
+
+def test_an_angle_that_can_not_be_seen_is_nan() -> None:
+    empty, cut = recess(50), recess(50)
+    empty[0, 1] = 0
+    cut[0, 1] = np.roll(cut[0, 1], 60, axis=0)  # its tip leaves the picture
+    found = costophrenic_angles(np.concatenate([empty, cut]))
+    assert np.isnan(found[:, 0]).all()
+    assert np.isfinite(found[:, 1]).all()
+
+
+@pytest.mark.skipif("CFX_REAL_DATA" not in os.environ, reason="needs the real images: set CFX_REAL_DATA")
+def test_recesses_of_real_contours_are_sharp() -> None:
+    root = Path(os.environ["CFX_REAL_DATA"]) / "wingspan_ctr" / "masks"
+    bits = np.stack([np.asarray(Image.open(path)) for path in sorted(root.glob("*.png"))[:60]])
+    angles = costophrenic_angles(np.stack([(bits & bit) > 0 for bit in (1, 2, 4)], axis=1))
+    known = angles[np.isfinite(angles)]
+    assert len(known) > 90
+    assert 20 < np.median(known) < 80
