@@ -53,7 +53,7 @@ def fingerprint(
             return {
                 str(key): item
                 for key, raw in value.items()
-                if (item := entry(str(key), raw, value)) is not ...
+                if (item := entry(str(key), raw, value)) is not _LEFT_OUT
             }
         if isinstance(value, list | tuple):
             return [plain(item) for item in value]
