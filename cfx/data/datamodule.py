@@ -59,7 +59,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
         limit: at most so many pictures a split, half of them positive where there are enough.
         cache: folder for decoded pictures, see `cfx.data.cache`; None keeps them in memory.
         extras: which of `masks` and `devices` to load where the data set has them.
-        finding: the one that balance, folds and limit go by; the first of `findings` where it is not given.
+        finding: the one that is explained: balance, folds and limit go by it, and it alone must have positives in
+            the training part. Without it balance, folds and limit go by the first of `findings`, and all must.
 
     Raises:
         UserError: at construction for values that can not be meant, at `setup` for the data set's own faults.
@@ -128,6 +129,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         self.cache = None if cache is None else Path(cache).expanduser()
         self.extras = tuple(extras)
         self.finding = finding if finding is not None else next(iter(self.findings), None)
+        self._must_be_present = list(findings) if finding is None else [finding]
         self.skipped: dict[str, str] = {}
         """Names of rows left out under on_error=skip, with the reason."""
         self._tables: dict[str, pd.DataFrame] = {}
@@ -159,7 +161,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         for split in SPLITS:
             rows = frame[frame["part"] == (training if split == "train" else split)]
             if split == "train" and len(rows):
-                check_positives(rows, self.findings, f"the part {self.part!r}")
+                check_positives(rows, self._must_be_present, f"the part {self.part!r}")
             self._tables[split] = self._limited(rows).reset_index(drop=True)
 
     def _skip(self, name: str, error: Exception) -> None:

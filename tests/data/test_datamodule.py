@@ -112,6 +112,9 @@ def test_unknown_findings_and_findings_without_positives(chexpert_root: Path) ->
         chexpert(chexpert_root, findings=["Cardiomegalie"]).setup()
     with pytest.raises(TooFewPositives, match="Edema"):
         chexpert(chexpert_root, findings=["Cardiomegaly", "Edema"]).setup()
+    # a finding beside the one that is explained may be absent from a small part
+    module = chexpert(chexpert_root, findings=["Edema", "Cardiomegaly"], finding="Cardiomegaly")
+    assert module.table("train")["Edema"].sum() == 0
 
 
 def test_empty_splits_are_named(chexpert_root: Path, nih_root: Path) -> None:
