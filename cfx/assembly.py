@@ -12,6 +12,7 @@ from cfx.build import build
 from cfx.classifiers.blackbox import BlackBox
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.errors import CheckpointMismatch, UnknownChoice, nearest
+from cfx.explainers.base import Explainer
 from cfx.runs import Run
 
 Config = dict[str, Any]
@@ -30,7 +31,6 @@ def data_module(
     part: str,
     batch_size: int,
     smoke: bool = False,
-    annotations: Path | None = None,
     **extra: Any,
 ) -> ChestXrayDataModule:
     """Return the one LightningDataModule, for the patients of `part`.
@@ -119,3 +119,8 @@ def black_box_of(run: Run, finding: str) -> BlackBox:
         )
     prior = float(run.config["model"].get("prior", 0.5))
     return BlackBox(trained_network(run), finding=finding, index=known.index(finding), prior=prior)
+
+
+def explainer_of(config: Config, trained: nn.Module, blackbox: BlackBox) -> Explainer:
+    """Return a trained network of an explainer's run as the explainer that the run's `model.explainer` describes."""
+    return cast(Explainer, build(config["model"]["explainer"], trained, blackbox, place="model.explainer"))

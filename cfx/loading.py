@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from cfx.anatomy.masks import soft_masks
-from cfx.assembly import black_box_of, trained_network
-from cfx.build import build
+from cfx.assembly import black_box_of, explainer_of, trained_network
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.exported import from_exported
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
@@ -104,16 +102,10 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
         raise UnknownChoice("run", str(run.path), f"is a run of model={config['model']['name']}, which explains nothing",
                             "give the run of an explainer")
     blackbox = load_black_box(run).to(device)
-    made: Explainer = build(config["model"]["explainer"], trained_network(run), blackbox, place="model.explainer")
+    made = explainer_of(config, trained_network(run), blackbox)
     transfer = run.part("transfer")
     return LoadedRun(
         run=run, config=config, explainer=made.to(device).eval(), blackbox=blackbox,
         segmenter=load_segmenter(run.part("segmenter")), judge=load_segmenter(run.part("judge")),
         transfer=black_box_of(transfer, config["task"]["finding"]).to(device) if transfer.weights_file.is_file() else None,
     )
-
-
-def measured(segmenter: Any, image: Tensor) -> Tensor:
-    """Return a segmenter's soft masks of images on whatever device they are."""
-    result: Tensor = segmenter(image)
-    return result

@@ -21,7 +21,7 @@ from cfx.loading import LoadedRun, load_explainer, load_segmenter
 from cfx.naming import slug
 from cfx.reporting.report import write_report
 from cfx.runs import Evaluation, Run
-from cfx.schema import Task
+from cfx.schema import Task, read
 
 SMOKE_IMAGES = 32
 
@@ -85,7 +85,7 @@ def evaluate_into(
     rows, metrics = evaluate(
         loaded.explainer, loaded.blackbox, table, dataset,
         judge=loaded.judge or loaded.segmenter,
-        task=Task(**{key: config["task"][key] for key in ("name", "finding", "direction")}),
+        task=read(Task, config["task"], "task"),
         transfer=loaded.transfer,
         oracle=data.source.oracle(),
         settings=settings,
@@ -102,7 +102,7 @@ def evaluate_into(
         place.merge_parts()
     else:
         place.write_counterfactuals(rows)
-    write_examples(loaded.explainer, rows, dataset, place.examples, device=device)
+    write_examples(place.examples, loaded.explainer, dataset, table, rows, device=device)
     place.write_metrics(metrics)
     return metrics
 

@@ -17,6 +17,7 @@ from cfx.data.annotations import Annotations
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.errors import UserError
 from cfx.evaluation.callback import ClinicalCallback
+from cfx.explainers.base import Explainer
 from cfx.fitting import fit
 from cfx.loading import external_part, load_black_box, load_segmenter
 from cfx.measuring import measure_part, measure_run
@@ -152,7 +153,14 @@ class Session:
             discriminator=build(model["discriminator"], place="model.discriminator"), blackbox=blackbox,
             loss={key: value for key, value in config["loss"].items() if key != "name"}, regions=config["task"]["regions"],
         )
-        callbacks: list[Callback] = [ClinicalCallback.of_run(run, data, blackbox, images=bool(self.logger.get("images")))]
+        def as_it_is(trained: pl.LightningModule) -> Explainer:
+            return assembly.explainer_of(config, trained.inference(), blackbox)
+
+        callbacks: list[Callback] = [ClinicalCallback(
+            data.dataset("valid"), blackbox, load_segmenter(run.part("judge")), as_it_is,
+            direction=1 if config["task"]["direction"] == "up" else -1, images=bool(self.logger.get("images")),
+            folder=run.path / "progressions",
+        )]
         module = fit(config, run, module, data, trainer_node=self.trainer, logger_node=self.logger, title="explainer",
                      callbacks=callbacks)
         if rank() == 0:
