@@ -1,5 +1,8 @@
 """Picture, masks and devices move together; the seed alone decides."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -84,3 +87,16 @@ def test_mistakes() -> None:
     for arguments in ({"noise": 5.0}, {"flip": -1.0}, {"blur": -1.0}, {"affine": {"shift": 6.0}}):
         with pytest.raises(BadValue):
             build_transform(**arguments)  # type: ignore[arg-type]
+
+
+def test_importing_asks_no_server() -> None:
+    code = (
+        "import socket\n"
+        "def refuse(*args, **kwargs): raise SystemExit('a socket was opened')\n"
+        "socket.socket = socket.create_connection = refuse\n"
+        "import cfx.data.transforms, os\n"
+        "print(os.environ['NO_ALBUMENTATIONS_UPDATE'])\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "NO_ALBUMENTATIONS_UPDATE"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
