@@ -55,6 +55,7 @@ def data_module(
         transform=build(transform, place="transform") if transform else None,
         limit=48 if smoke else node.get("limit"),
         seed=config["seed"],
+        masks_from=build(node["masks"], place="anatomy.masks") if node.get("masks") else None,
     )
     return ChestXrayDataModule(source(config), part=part, batch_size=batch_size, **{**settings, **extra})
 

@@ -18,7 +18,12 @@ from cfx.runs import Run, fingerprint, folder_name
 Config = dict[str, Any]
 # What a run's folder is named after; trainer, logger and places never count.
 IDENTITY = ("task", "data", "model", "loss", "blackbox", "anatomy", "seed")
-STATES = {"train": "to train", "resume": "half done, goes on", "reuse": "there already, used again", "make": "to make"}
+STATES = {
+    "train": "to train",
+    "resume": "half done, goes on",
+    "reuse": "there already, used again",
+    "make": "to make",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def part_configs(config: Config) -> dict[str, Config]:
     """
     blackbox, anatomy = config["blackbox"], config["anatomy"]
     classifier = {"task": config["task"], "data": config["data"], "seed": config["seed"]}
-    masks = {"data": anatomy.get("data") or config["data"], "seed": config["seed"]}
+    masks = {"data": mask_data(config), "seed": config["seed"]}
     parts: dict[str, Config] = {}
     if blackbox["kind"] == "trained":
         parts["blackbox"] = {**classifier, "model": blackbox["model"]}
@@ -75,13 +80,21 @@ def part_configs(config: Config) -> dict[str, Config]:
     return parts
 
 
+def mask_data(config: Config) -> Config:
+    """Return the data node that segmenters train on: another data set, published masks of this one, or its own."""
+    anatomy = config["anatomy"]
+    if anatomy.get("data"):
+        return dict(anatomy["data"])
+    return {**config["data"], "masks": anatomy["masks"]} if anatomy.get("masks") else dict(config["data"])
+
+
 def own_config(config: Config) -> Config:
     """Return what a run of its own stores: everything for an explainer, less for a part trained by itself."""
     name = config["model"]["name"]
     if name == "classifier":
         return {key: config[key] for key in ("task", "data", "model", "seed")}
     if name == "segmenter":
-        return {"data": config["anatomy"].get("data") or config["data"], "model": config["model"], "seed": config["seed"]}
+        return {"data": mask_data(config), "model": config["model"], "seed": config["seed"]}
     return {key: config[key] for key in (*IDENTITY, "evaluation") if key in config}
 
 
@@ -111,7 +124,9 @@ def plan(config: Config, root: Path) -> list[Stage]:
     needs = tuple(stage.role for stage in stages)
     made = "reuse" if (run.path / "annotations" / "done").is_file() else "make"
     stages.append(Stage("annotations", f"{run.name}/annotations", made, ("segmenter", "blackbox")))
-    stages.append(Stage("explainer", run.name, "reuse" if trained else state_of(run), (*needs, "annotations")))
+    stages.append(
+        Stage("explainer", run.name, "reuse" if trained else state_of(run), (*needs, "annotations"))
+    )
     measured = "reuse" if run.evaluation.done else "make"
     stages.append(Stage("evaluation", f"{run.name}/evaluation", measured, (*needs, "explainer")))
     return stages
@@ -119,8 +134,10 @@ def plan(config: Config, root: Path) -> list[Stage]:
 
 def describe(stages: list[Stage]) -> str:
     """Return the plan as the few lines that are printed before anything starts."""
-    lines = [f"  {number}. {stage.role:<12}{STATES[stage.state]:<26}{stage.folder}"
-             for number, stage in enumerate(stages, start=1)]
+    lines = [
+        f"  {number}. {stage.role:<12}{STATES[stage.state]:<26}{stage.folder}"
+        for number, stage in enumerate(stages, start=1)
+    ]
     return "\n".join(["Plan", *lines])
 
 
@@ -137,6 +154,10 @@ def agreed_plan(config: Config, root: Path) -> tuple[Run, list[Stage]]:
         run.write_plan({"stages": [asdict(stage) for stage in stages]})
         return run, stages
     if not (run.path / "plan.json").is_file():
-        raise MissingPath("runs", str(root), f"rank {rank()} finds no plan of {run.name}",
-                          "give all ranks the same folder of runs")
+        raise MissingPath(
+            "runs",
+            str(root),
+            f"rank {rank()} finds no plan of {run.name}",
+            "give all ranks the same folder of runs",
+        )
     return run, [Stage(**{**stage, "needs": tuple(stage["needs"])}) for stage in run.plan()["stages"]]

@@ -92,7 +92,9 @@ class Session:
         network = assembly.network(config)
         extra = {"findings": assembly.findings(config)} if model["name"] == "classifier" else {}
         module = build(model, network, drop=assembly.CHAIN_KEYS, place="model", **extra)
-        module = fit(config, run, module, data, trainer_node=self.trainer, logger_node=self.logger, title=role)
+        module = fit(
+            config, run, module, data, trainer_node=self.trainer, logger_node=self.logger, title=role
+        )
         if rank() == 0:
             if isinstance(module, Classifier):
                 module.calibrate(data.val_dataloader(), prior=float(model.get("prior", 0.5)))
@@ -102,8 +104,12 @@ class Session:
 
     def _data(self, config: Config, model: Config, **extra: Any) -> ChestXrayDataModule:
         return assembly.data_module(
-            config, part=model["part"], batch_size=int(model["fit"]["batch_size"]), smoke=self.smoke,
-            balance=model["fit"].get("balance"), **extra,
+            config,
+            part=model["part"],
+            batch_size=int(model["fit"]["batch_size"]),
+            smoke=self.smoke,
+            balance=model["fit"].get("balance"),
+            **extra,
         )
 
     def _gather(self, run: Run) -> None:
@@ -131,11 +137,13 @@ class Session:
         if done.is_file():
             return
         _say("annotations: masks, devices and posteriors, once an image")
+        published = self.config["anatomy"].get("masks")
         data = self._data(self.config, self.config["model"])
         blackbox, segmenter = load_black_box(run), load_segmenter(run.part("segmenter"))
-        own_masks = self.config["anatomy"]["kind"] == "chexmask"
+        if published:
+            data.masks_from = build(published, place="anatomy.masks")
         found = [
-            Annotations.compute(data.dataset(split), None if own_masks else segmenter, blackbox)
+            Annotations.compute(data.dataset(split), None if published else segmenter, blackbox)
             for split in ("train", "valid")
         ]
         _joined(found).save(folder)
@@ -149,26 +157,47 @@ class Session:
         data = self._data(config, model, annotations=Annotations.load(run.path / "annotations"))
         blackbox = load_black_box(run)
         module = build(
-            model, assembly.network(config), drop=assembly.CHAIN_KEYS, place="model",
-            discriminator=build(model["discriminator"], place="model.discriminator"), blackbox=blackbox,
-            loss={key: value for key, value in config["loss"].items() if key != "name"}, regions=config["task"]["regions"],
+            model,
+            assembly.network(config),
+            drop=assembly.CHAIN_KEYS,
+            place="model",
+            discriminator=build(model["discriminator"], place="model.discriminator"),
+            blackbox=blackbox,
+            loss={key: value for key, value in config["loss"].items() if key != "name"},
+            regions=config["task"]["regions"],
         )
+
         def as_it_is(trained: pl.LightningModule) -> Explainer:
             return assembly.explainer_of(config, trained.inference(), blackbox)
 
-        callbacks: list[Callback] = [ClinicalCallback(
-            data.dataset("valid"), blackbox, load_segmenter(run.part("judge")), as_it_is,
-            direction=1 if config["task"]["direction"] == "up" else -1, images=bool(self.logger.get("images")),
-            folder=run.path / "progressions",
-        )]
-        module = fit(config, run, module, data, trainer_node=self.trainer, logger_node=self.logger, title="explainer",
-                     callbacks=callbacks)
+        callbacks: list[Callback] = [
+            ClinicalCallback(
+                data.dataset("valid"),
+                blackbox,
+                load_segmenter(run.part("judge")),
+                as_it_is,
+                direction=1 if config["task"]["direction"] == "up" else -1,
+                images=bool(self.logger.get("images")),
+                folder=run.path / "progressions",
+            )
+        ]
+        module = fit(
+            config,
+            run,
+            module,
+            data,
+            trainer_node=self.trainer,
+            logger_node=self.logger,
+            title="explainer",
+            callbacks=callbacks,
+        )
         if rank() == 0:
             run.write_weights(module.inference().state_dict())
 
 
 def _joined(parts: list[Annotations]) -> Annotations:
     """Return the annotations of several splits as one."""
+
     def rows(name: str) -> Any:
         arrays = [getattr(part, name) for part in parts]
         return None if any(array is None for array in arrays) else np.concatenate(arrays)
