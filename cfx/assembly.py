@@ -44,19 +44,19 @@ def data_module(
     """
     node = config["data"]
     transform = config["model"].get("transform") or node.get("transform")
-    settings = dict(
-        size=node["size"],
-        findings=findings(config),
-        views=node.get("views"),
-        uncertain=node.get("uncertain", "ignore"),
-        splits=build(node["splits"], place="data.splits"),
-        workers=node.get("workers", 0),
-        on_error=node.get("on_error", "raise"),
-        transform=build(transform, place="transform") if transform else None,
-        limit=48 if smoke else node.get("limit"),
-        seed=config["seed"],
-        masks_from=build(node["masks"], place="anatomy.masks") if node.get("masks") else None,
-    )
+    settings = {
+        "size": node["size"],
+        "findings": findings(config),
+        "views": node.get("views"),
+        "uncertain": node.get("uncertain", "ignore"),
+        "splits": build(node["splits"], place="data.splits"),
+        "workers": node.get("workers", 0),
+        "on_error": node.get("on_error", "raise"),
+        "transform": build(transform, place="transform") if transform else None,
+        "limit": 48 if smoke else node.get("limit"),
+        "seed": config["seed"],
+        "masks_from": build(node["masks"], place="anatomy.masks") if node.get("masks") else None,
+    }
     return ChestXrayDataModule(source(config), part=part, batch_size=batch_size, **{**settings, **extra})
 
 

@@ -13,6 +13,7 @@ from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.evaluation import parts
 from cfx.evaluation.examples import write_examples
+from cfx.evaluation.familiarity import Familiarity
 from cfx.evaluation.features import LastLinear
 from cfx.evaluation.runner import evaluate
 from cfx.evaluation.settings import Settings
@@ -36,7 +37,12 @@ def measure_part(run: Run, data: ChestXrayDataModule, smoke: bool = False) -> No
         table = parts.classify(assembly.black_box_of(run, finding), dataset, finding)
         latent = latent_call(data.source, finding, table["image_id"])
         table = table.assign(latent=latent) if latent is not None else table
-        metrics = {"schema": 1, "task": config["task"]["name"], **split, "blackbox": parts.classifier_metrics(table, prior)}
+        metrics = {
+            "schema": 1,
+            "task": config["task"]["name"],
+            **split,
+            "blackbox": parts.classifier_metrics(table, prior),
+        }
     else:
         table = parts.segment(load_segmenter(run), dataset)
         metrics = {"schema": 1, "task": None, **split, "anatomy": parts.segmenter_metrics(table)}
@@ -56,7 +62,11 @@ def latent_call(source: Any, finding: str, image_ids: pd.Series) -> Any:
 def measure_run(run: Run, *, trainer: Mapping[str, Any], smoke: bool = False) -> None:
     """Evaluate a finished explainer on its test patients, unless that is done, and write its report."""
     if not run.evaluation.done:
-        device = "cuda" if trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
+        device = (
+            "cuda"
+            if trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+            else "cpu"
+        )
         loaded = load_explainer(run, device=device)
         evaluate_into(run.evaluation, loaded, loaded.config, device=device, smoke=smoke)
     written = write_report(run)
@@ -77,13 +87,19 @@ def evaluate_into(
         The metrics.
     """
     node = config["evaluation"]
-    data = assembly.data_module(config, part=config["model"]["part"], batch_size=int(node["batch_size"]), smoke=smoke)
+    data = assembly.data_module(
+        config, part=config["model"]["part"], batch_size=int(node["batch_size"]), smoke=smoke
+    )
     dataset = data.dataset(node["split"])
     table = dataset.table
     settings = settings_of(node, config, smoke)
     finding = config["task"]["finding"]
+    familiar = Familiarity.load(loaded.run)
     rows, metrics = evaluate(
-        loaded.explainer, loaded.blackbox, table, dataset,
+        loaded.explainer,
+        loaded.blackbox,
+        table,
+        dataset,
         judge=loaded.judge or loaded.segmenter,
         task=read(Task, config["task"], "task"),
         transfer=loaded.transfer,
@@ -92,11 +108,14 @@ def evaluate_into(
         features=LastLinear(loaded.transfer) if loaded.transfer is not None else None,
         features_name="the last hidden layer of the independent (transfer) classifier",
         latent=latent_call(data.source, finding, table["image_id"]),
+        familiar=None if familiar is None else familiar.to(device),
         write_part=place.write_part,
         finished={number: pd.read_parquet(path) for number, path in enumerate(place.parts())},
         progress=Progress(),
         device=device,
-        data=config["data"]["name"], split=node["split"], run=run_figures(loaded.run),
+        data=config["data"]["name"],
+        split=node["split"],
+        run=run_figures(loaded.run),
     )
     if place.parts():
         place.merge_parts()
@@ -109,10 +128,18 @@ def evaluate_into(
 
 def settings_of(node: Config, config: Config, smoke: bool) -> Settings:
     """Return the evaluation's sizes from its configuration; a handful of images for a smoke test."""
-    sizes = {key: node[key] for key in ("control_images", "descent_images", "oracle_grid_images", "return_images", "resamples")}
+    sizes = {
+        key: node[key]
+        for key in ("control_images", "descent_images", "oracle_grid_images", "return_images", "resamples")
+    }
     if smoke:
         sizes = {key: min(int(value), SMOKE_IMAGES // 4) for key, value in sizes.items()} | {"resamples": 50}
-    return Settings(targets=tuple(float(t) for t in node["targets"]), batch_size=int(node["batch_size"]), seed=int(config["seed"]), **sizes)
+    return Settings(
+        targets=tuple(float(t) for t in node["targets"]),
+        batch_size=int(node["batch_size"]),
+        seed=int(config["seed"]),
+        **sizes,
+    )
 
 
 def run_figures(run: Run) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from cfx.data.annotations import Annotations
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.errors import UserError
 from cfx.evaluation.callback import ClinicalCallback
+from cfx.evaluation.familiarity import Familiarity
 from cfx.explainers.base import Explainer
 from cfx.fitting import fit
 from cfx.loading import external_part, load_black_box, load_segmenter
@@ -147,6 +148,9 @@ class Session:
             for split in ("train", "valid")
         ]
         _joined(found).save(folder)
+        familiar = Familiarity.fit(data.dataset("train").images, data.dataset("valid").images)
+        if familiar is not None:
+            familiar.save(run)
         done.touch()
 
     def _train_explainer(self, run: Run) -> None:
