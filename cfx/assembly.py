@@ -46,7 +46,8 @@ def data_module(
     transform = config["model"].get("transform") or node.get("transform")
     settings = {
         "size": node["size"],
-        "findings": findings(config),
+        "findings": findings(config) if config.get("task") else [],
+        "finding": config["task"]["finding"] if config.get("task") else None,
         "views": node.get("views"),
         "uncertain": node.get("uncertain", "ignore"),
         "splits": build(node["splits"], place="data.splits"),
@@ -63,10 +64,7 @@ def data_module(
 def findings(config: Config) -> list[str]:
     """Return the data's findings with the task's own first, since balanced sampling and stopping look at that."""
     known = list(config["data"].get("findings") or [])
-    task = config.get("task")
-    if task is None:
-        return known
-    finding = task["finding"]
+    finding = config["task"]["finding"]
     if known and finding not in known:
         near = nearest(finding, known)
         raise UnknownChoice(
