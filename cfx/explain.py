@@ -24,15 +24,18 @@ def tools_of(loaded: "LoadedRun") -> "Tools":
         BadValue: the run has no segmenter, so that nothing could be measured.
     """
     from cfx.evaluation.explain_files import Tools
+    from cfx.evaluation.familiarity import Familiarity
     from cfx.reporting.explained_figure import draw_explained
     from cfx.reporting.run_files import number_at
 
+    # The evaluation segmenter has seen no picture that the loss used, so its reading is the one to report.
     segmenter = loaded.judge or loaded.segmenter
     if segmenter is None:
         raise BadValue(
             "run", str(loaded.run.path), "has no segmenter to measure with", "train it with anatomy=trained"
         )
     measured = loaded.run.evaluation
+    familiar = Familiarity.load(loaded.run)
     threshold = number_at(measured.metrics(), "transfer.threshold") if measured.done else None
     return Tools(
         explainer=loaded.explainer,
@@ -42,6 +45,7 @@ def tools_of(loaded: "LoadedRun") -> "Tools":
         size=int(loaded.config["data"]["size"]),
         run=loaded.run.name,
         threshold=0.5 if threshold is None else threshold,
+        familiar=None if familiar is None else familiar.to(next(loaded.blackbox.buffers()).device),
         draw=draw_explained,
     )
 

@@ -45,7 +45,7 @@ GRID = tuple(round(0.1 * step, 1) for step in range(11))
 Array = npt.NDArray[np.float64]
 Segment = Callable[[Tensor], Tensor]
 Draw = Callable[[Explained, Path], object]
-Familiar = Callable[[Tensor], Sequence[bool]]
+Familiar = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
