@@ -380,7 +380,9 @@ def test_n_only_the_network_whose_turn_it_is_moves_and_the_black_box_never_does(
     module.train()
     fit(module, epochs=1)
     assert all(torch.equal(start[key], value) for key, value in module.blackbox.state_dict().items())
-    assert not any(part.training for part in module.blackbox.modules())
+    for owner in (module, module.blackbox):
+        owner.train()
+        assert not any(part.training for part in module.blackbox.modules()), "dropout must never wake up"
 
 
 def test_k_gradients_of_one_iteration_are_not_added_to_those_of_the_next() -> None:
