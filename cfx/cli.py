@@ -120,8 +120,10 @@ def devices_per_job(trainer: Any) -> int:
             count = max(1, torch.cuda.device_count())
     elif isinstance(devices, str) and "," in devices:
         count = len([part for part in devices.split(",") if part.strip()])
-    else:
+    elif str(devices).isdigit():
         count = int(devices)
+    else:
+        raise BadValue("trainer.devices", devices, "is no number of devices", "give a number, a list or auto")
     return count * int(nodes or 1)
 
 

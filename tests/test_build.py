@@ -1,6 +1,8 @@
 """Configurations make objects of a few packages only, and live objects pass through unharmed."""
 
 import functools
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,3 +164,10 @@ def test_another_error_of_a_nested_constructor_comes_out_as_it_is() -> None:
 def test_a_node_without_target_is_refused() -> None:
     with pytest.raises(UnknownChoice, match="_target_"):
         build({"a": 1})
+
+
+def test_nothing_else_instantiates(repository: Path) -> None:
+    for file in sorted((repository / "cfx").rglob("*.py")):
+        if file.name != "build.py":
+            text = file.read_text(encoding="utf-8")
+            assert not re.search(r"hydra\.utils|\binstantiate\(", text), file

@@ -1,5 +1,6 @@
 """Every verb's wrapper: mistakes end in one line and exit code 2, defects keep their traceback."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -222,22 +223,44 @@ def test_devices_per_job(trainer: dict[str, object], count: int) -> None:
     assert devices_per_job(OmegaConf.create(trainer)) == count
 
 
-def test_help_of_a_verb_imports_no_torch(repository: Path) -> None:
+VERBS = [
+    name
+    for name in ("train", "evaluate", "explain", "report", "prepare", "app")
+    if (Path(__file__).parents[1] / "cfx" / f"{name}.py").is_file()
+]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_answers_at_once_and_imports_nothing_heavy(verb: str, repository: Path) -> None:
     probe = (
-        "import sys, time; sys.argv = ['train', '--help']\n"
-        "import cfx.train\n"
-        "try: cfx.train.main()\n"
+        f"import sys, time; sys.argv = ['{verb}', '--help']\n"
+        f"import cfx.{verb}\n"
+        f"try: cfx.{verb}.main()\n"
         "except SystemExit as stop: assert not stop.code, stop.code\n"
         "heavy = {'torch', 'pandas', 'numpy', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)\n"
         "print('HEAVY', sorted(heavy), time.process_time())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, cwd=repository, check=False
-    )
+    command = [sys.executable, "-c", probe]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=repository, check=False)
     assert done.returncode == 0, done.stderr
     last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("HEAVY [] "), last
     assert float(last.rpartition(" ")[2]) < 3
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_ends_a_mistake_in_one_line(
+    verb: str, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = importlib.import_module(f"cfx.{verb}").main
+    monkeypatch.setattr(sys, "argv", [verb, "no_such_key=1"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    text = line(capsys)
+    assert (
+        "no_such_key='1'" in text or verb == "evaluate"
+    )  # which hands it on to the run, and asks for that first
 
 
 @pytest.mark.slow
