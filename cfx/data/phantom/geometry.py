@@ -44,6 +44,10 @@ class Grid:
     film_y: Tensor
     pixel: Tensor
 
+    def rows(self, rows: slice) -> Grid:
+        """Part of the grid: some of its rows."""
+        return Grid(self.x[:, rows], self.y[:, rows], self.base_x, self.film_x, self.film_y[rows], self.pixel)
+
 
 BASE_Y = 0.4
 """Height at which surfaces that change with the column are placed."""
@@ -140,6 +144,15 @@ class Lungs:
     medial_left: Tensor
     medial_right: Tensor
 
+    def rows(self, rows: slice) -> Lungs:
+        """The borders at some of the rows."""
+        return Lungs(
+            self.lateral_left[:, rows],
+            self.lateral_right[:, rows],
+            self.medial_left[:, rows],
+            self.medial_right[:, rows],
+        )
+
 
 def lung_borders(values: Values, y: Tensor) -> Lungs:
     """Chest wall and mediastinum at heights y (B, R, 1); above the apex a lung is empty (lateral = medial)."""
@@ -208,6 +221,12 @@ class Outlines:
     lungs: Lungs
     floor: Tensor
     fluid: Tensor
+
+    def rows(self, rows: slice) -> Outlines:
+        """The outlines on some of the grid's rows."""
+        return Outlines(
+            self.heart_right[:, rows], self.heart_left[:, rows], self.lungs.rows(rows), self.floor, self.fluid
+        )
 
 
 def outlines(values: Values, shape: Heart, where: Grid) -> Outlines:

@@ -35,26 +35,35 @@ def path(values: Values, shape: Heart, lines: Outlines, where: Grid, texture: Te
     depth = plane(values["depth"])
     total = _body(values, where) * depth
     aerated, wall = _aerated(values, lines, where)
-    density = plane(values["lung_density"])
     air = aerated * depth
-    total -= air * (1.0 - density)
     total += _spine(values, where)
-    total += _ribs(values, where, lines, wall)
+    total += _ribs(values, where, wall)
     _add(total, _shoulder_girdle, values, where, (-1.1, 0.25))
-    contents = _mediastinum(values, where, lines, depth)
-    contents = torch.maximum(contents, _heart_chord(shape, where, lines, depth))
-    # organs in the chest take the place of air: they never add more than the air there was
-    contents = contents * (air / (0.30 * depth)).clamp_max(1.0) * (1.0 - density)
-    contents = torch.minimum(contents, air * 0.96)
-    total += contents
-    air = (air - contents).clamp_min_(0.0)
-    markings = _lung_markings(values, where)
-    markings += texture * 0.035
-    total += air * markings
     total += _abdomen(values, where, lines)
     _add(total, _airway, values, where, (-3.0, 0.0))
     _add(total, _soft_parts, values, where, (-0.1, 0.95))
+    filled = (air.amax(dim=(0, 2)) > 0).nonzero().squeeze(1)
+    if len(filled):
+        rows = slice(int(filled[0]), int(filled[-1]) + 1)
+        total[:, rows] += _chest(
+            values, shape, lines.rows(rows), where.rows(rows), air[:, rows], texture[:, rows]
+        )
     return total.clamp_min_(0.0)
+
+
+def _chest(
+    values: Values, shape: Heart, lines: Outlines, where: Grid, air: Tensor, texture: Tensor
+) -> Tensor:
+    """What the lungs take from a solid body's path, and what heart, great vessels and lung structure give back."""
+    depth = plane(values["depth"])
+    solid = 1.0 - plane(values["lung_density"])
+    contents = torch.maximum(_mediastinum(where, lines), _heart_chord(shape, where, lines)) * depth
+    # organs in the chest take the place of air: they never add more than the air there was
+    contents *= (air / (0.30 * depth)).clamp_max_(1.0).mul_(solid)
+    contents = torch.minimum(contents, air * 0.96)
+    markings = _lung_markings(values, where)
+    markings += texture * 0.035
+    return contents - air * solid + (air - contents).clamp_min_(0.0).mul_(markings)
 
 
 def _add(
@@ -66,13 +75,9 @@ def _add(
 ) -> None:
     """Add an organ to `total`, in place, looking only at the rows between two heights, where alone it can be."""
     inside = ((where.y > heights[0]) & (where.y < heights[1])).any(dim=0).squeeze(-1).nonzero().squeeze(1)
-    if len(inside) == 0:
-        return
-    rows = slice(int(inside[0]), int(inside[-1]) + 1)
-    part = Grid(
-        where.x[:, rows], where.y[:, rows], where.base_x, where.film_x, where.film_y[rows], where.pixel
-    )
-    total[:, rows] += organ(values, part)
+    if len(inside):
+        rows = slice(int(inside[0]), int(inside[-1]) + 1)
+        total[:, rows] += organ(values, where.rows(rows))
 
 
 def _chord(offset: Tensor) -> Tensor:
@@ -126,22 +131,22 @@ def _aerated(values: Values, lines: Outlines, where: Grid) -> tuple[Tensor, Tens
     return chord, offset
 
 
-def _heart_chord(shape: Heart, where: Grid, lines: Outlines, depth: Tensor) -> Tensor:
+def _heart_chord(shape: Heart, where: Grid, lines: Outlines) -> Tensor:
     """Path through the heart: elliptic cross-section between its borders, softer where fat pads them."""
     middle = 0.5 * (lines.heart_left + lines.heart_right)
     half = (0.5 * (lines.heart_left - lines.heart_right)).clamp_min(1e-4)
     inside = (1.0 - ((where.x - middle) / half).square_()).clamp_min_(0.0)
     # thickness follows the width of the row, so that top and bottom thin out instead of ending in a cliff
-    row = (half / half.amax(dim=1, keepdim=True)).clamp_max(1.0).sqrt()
-    return inside.pow_(plane(shape.soft)) * (row * plane(shape.depth) * 1.50) * depth
+    row = (half / plane(0.5 * (shape.left + shape.right))).clamp_max(1.0).sqrt()
+    return inside.pow_(plane(shape.soft)) * (row * plane(shape.depth) * 1.50)
 
 
-def _mediastinum(values: Values, where: Grid, lines: Outlines, depth: Tensor) -> Tensor:
+def _mediastinum(where: Grid, lines: Outlines) -> Tensor:
     """Great vessels: a tube between the lungs' medial borders, which hold the aortic knob."""
     lungs = lines.lungs
     middle = 0.5 * (lungs.medial_left - lungs.medial_right)
     half = 0.5 * (lungs.medial_left + lungs.medial_right)
-    return _chord((where.x - middle) / half) * (0.80 * depth)
+    return _chord((where.x - middle) / half) * 0.80
 
 
 def _spine(values: Values, where: Grid) -> Tensor:
@@ -152,7 +157,7 @@ def _spine(values: Values, where: Grid) -> Tensor:
     return tube * (0.15 + 0.03 * torch.cos(phase))
 
 
-def _ribs(values: Values, where: Grid, lines: Outlines, wall: Tensor) -> Tensor:
+def _ribs(values: Values, where: Grid, wall: Tensor) -> Tensor:
     """Back and front ribs: tubes one gap apart, along curves that fall to the side (back) or to the middle (front)."""
     x, y = where.x, where.y
     away = wall.abs()

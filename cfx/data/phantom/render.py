@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +50,6 @@ def tensors(frame: pd.DataFrame) -> dict[str, Tensor]:
     return {str(name): torch.from_numpy(numbers[name].to_numpy(np.float64, copy=True)) for name in numbers}
 
 
-@torch.no_grad()
 def render(values: Values, seed: int, size: int, with_devices: bool = True) -> Drawn:
     """Draw the patients.
 
@@ -59,10 +60,9 @@ def render(values: Values, seed: int, size: int, with_devices: bool = True) -> D
         with_devices: whether the devices' classes are returned (they are drawn in any case).
     """
     count = len(values["patient"])
-    parts = []
-    for start in range(0, count, CHUNK):
-        some = {name: column[start : start + CHUNK] for name, column in values.items()}
-        parts.append(_render(some, seed, size))
+    starts = range(0, count, CHUNK)
+    some = [{name: column[start : start + CHUNK] for name, column in values.items()} for start in starts]
+    parts = _on_all_threads(lambda portion: _render(portion, seed, size), some)
     return Drawn(
         torch.cat([part.grey for part in parts]),
         torch.cat([part.masks for part in parts]),
@@ -71,6 +71,24 @@ def render(values: Values, seed: int, size: int, with_devices: bool = True) -> D
     )
 
 
+def _on_all_threads(draw: Callable[[Values], Drawn], portions: list[dict[str, Tensor]]) -> list[Drawn]:
+    """Draw the portions on as many threads as torch may use, each of them whole on one.
+
+    A picture is hundreds of small steps: threads that meet after each of them mostly wait for one another, many
+    times over where the cores are shared, and how torch cuts a step among threads would show in the last bit.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return [draw(portion) for portion in portions]
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(draw, portions))
+    finally:
+        torch.set_num_threads(threads)
+
+
+@torch.no_grad()
 def _render(values: Values, seed: int, size: int) -> Drawn:
     patients: NDArray[np.int64] = values["patient"].numpy().astype(np.int64)
     own = noise.fields(seed, patients, size)
