@@ -68,16 +68,22 @@ def main(config: DictConfig) -> None:
     )
     import torch
 
-    from cfx.evaluation.explained import outcome_table
+    from cfx.evaluation.explained import outcome_line, outcome_table
     from cfx.loading import load_explainer
 
     wanted = str(config.device)
     device = wanted if wanted != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     tools = tools_of(load_explainer(str(config.run), device=device))
     root = place if place.is_dir() else place.parent
-    outcomes = explain_files(paths, root, Path(str(config.output)), tools, settings)
-    if len(outcomes) > 1:
-        print(outcome_table(outcomes))
+    from tqdm import tqdm
+
+    with tqdm(
+        total=len(paths), unit="image", disable=None
+    ) as bar:  # None: a terminal gets the bar, a log does not
+        outcomes = explain_files(
+            paths, root, Path(str(config.output)), tools, settings, echo=lambda line: bar.update()
+        )
+    print(outcome_table(outcomes) if len(outcomes) > 1 else outcome_line(outcomes[0]))
     print(f"written to {config.output}")
 
 

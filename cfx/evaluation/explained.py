@@ -211,12 +211,27 @@ def outcome_line(outcome: Outcome) -> str:
 
 def outcome_table(outcomes: list[Outcome]) -> str:
     """The table at the end of a folder, failures last, with the counts under it."""
-    ordered = sorted(outcomes, key=lambda outcome: outcome.status == "failed")
-    lines = [outcome_line(outcome) for outcome in ordered]
+
+    def pair(before: Any, after: Any) -> str:
+        return " -> ".join("?" if value is None else f"{value:.2f}" for value in (before, after))
+
+    lines = [("image", "posterior", "CTR", "verdict")]
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.status == "failed"):
+        row = outcome.row()
+        if outcome.numbers is None:
+            lines.append((outcome.name, "", "", f"failed: {outcome.problem}"))
+            continue
+        said = row["verdict"] + (f": {row['reasons']}" if row["reasons"] else "")
+        posterior, ctr = pair(row["posterior"], row["posterior_after"]), pair(row["ctr"], row["ctr_after"])
+        lines.append((outcome.name, posterior, ctr, said))
+    widths = [max(len(line[i]) for line in lines) for i in range(3)]
+    text = [
+        "  ".join([*(c.ljust(w) for c, w in zip(line[:3], widths, strict=True)), line[3]]) for line in lines
+    ]
     counts = {status: sum(o.status == status for o in outcomes) for status in ("done", "kept", "failed")}
     may = sum((o.numbers or {}).get("verdict") == INTERPRET for o in outcomes)
-    lines.append(
+    text.append(
         f"{len(outcomes)} files: {counts['done']} explained, {counts['kept']} done before, "
         f"{counts['failed']} failed; {may} may be interpreted"
     )
-    return "\n".join(lines)
+    return "\n".join(text)

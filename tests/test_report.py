@@ -1,0 +1,59 @@
+"""The verb report on the command line."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import cfx.report
+
+
+def run_it(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["report", *arguments])
+    try:
+        cfx.report.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """An evaluated run that measured next to nothing."""
+    evaluation = tmp_path / "run" / "evaluation"
+    evaluation.mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("task: {finding: Edema}\n")
+    metrics = {"task": "edema", "data": "table", "method": "explainer", "n_images": 12, "n_patients": 9}
+    (evaluation / "metrics.json").write_text(json.dumps(metrics))
+    return tmp_path / "run"
+
+
+def test_it_writes_the_page_and_prints_the_summary(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    monkeypatch.chdir(run_folder.parent)
+    assert run_it(monkeypatch, f"run={run_folder}") == 0
+    assert "12 images of 9 patients" in capsys.readouterr().out
+    assert "edema" in (run_folder / "evaluation" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "run=null: names no run"),
+        (["run=nowhere"], "there is no such folder"),
+        (["run=run", "output=empty"], "has no empty/metrics.json"),
+    ],
+)
+def test_what_is_missing_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    run_folder: Path,
+    arguments: list[str],
+    line: str,
+) -> None:
+    monkeypatch.chdir(run_folder.parent)
+    assert run_it(monkeypatch, *arguments) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and line in said[0]
