@@ -7,7 +7,7 @@ measured on it, and last where it became brighter or darker. Drawn pictures carr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import shorten
+from textwrap import shorten, wrap
 
 import numpy as np
 import numpy.typing as npt
@@ -234,8 +234,11 @@ def _captions(figure: Figure, grid: _Grid, column: int, row: int, texts: Sequenc
 def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> None:
     """Draws one patient."""
     top = grid.top(row)
-    for line, text in enumerate(strip.title):
-        size, colour, weight = (9.5, NIGHT_TEXT, "bold") if line == 0 else (8.2, NIGHT_QUIET, "normal")
+    # Letters that fit beside the pictures; a name without spaces is broken where it must be.
+    lines = [(text, True) for text in wrap(strip.title[0], 19)[:3]]
+    lines += [(text, False) for more in strip.title[1:] for text in wrap(more, 25)[:2]]
+    for line, (text, first) in enumerate(lines):
+        size, colour, weight = (9.5, NIGHT_TEXT, "bold") if first else (8.2, NIGHT_QUIET, "normal")
         grid.write(figure, grid.edge, top + 0.04 + 0.185 * line, text, colour, size, weight=weight)
     pictures = [strip.original, *strip.steps]
     posteriors = [strip.p_before, *strip.posterior]

@@ -87,3 +87,9 @@ def test_the_png_has_the_size_asked_for_and_leaves_no_unfinished_file(
     assert isinstance(corner, int)
     assert corner < 30
     assert [entry.name for entry in path.parent.iterdir()] == ["progressions.png"]
+
+
+def test_a_long_name_is_broken_before_it_runs_into_the_picture(strips: list[Strip]) -> None:
+    name = "a_film_with_a_very_long_name_and_no_space_at_all.dcm"
+    found = texts(progression_figure([replace(strips[0], title=(name, "9 x 9 px"))]))
+    assert name not in found and "".join(text for text in found if text and text in name) == name
