@@ -53,10 +53,17 @@ class Lines(Callback):
         """Print the step and the validation metrics."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        shown = {k.removeprefix("valid/"): float(v) for k, v in trainer.callback_metrics.items() if k.startswith("valid/")}
+        shown = {
+            k.removeprefix("valid/"): float(v)
+            for k, v in trainer.callback_metrics.items()
+            if k.startswith("valid/")
+        }
         numbers = "  ".join(f"{key} {value:.3f}" for key, value in list(shown.items())[:6])
         seconds = time.monotonic() - self.begun
-        print(f"  {self.title} {batches_seen(trainer)}/{self.total} after {seconds:.0f} s  {numbers}", flush=True)
+        print(
+            f"  {self.title} {batches_seen(trainer)}/{self.total} after {seconds:.0f} s  {numbers}",
+            flush=True,
+        )
 
 
 class Bar(TQDMProgressBar):
@@ -82,20 +89,38 @@ def threads(node: Mapping[str, Any]) -> int:
     return int(node.get("threads") or len(os.sched_getaffinity(0)))
 
 
+def device_of(node: Mapping[str, Any]) -> str:
+    """Return the device on which one process of a trainer configuration evaluates."""
+    return "cuda" if node["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence what Lightning tells on every start and a user can do nothing about."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning.utilities.rank_zero"):
+    for name in (
+        "pytorch_lightning",
+        "lightning.pytorch",
+        "lightning.fabric",
+        "pytorch_lightning.utilities.rank_zero",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning|torch)\..*")
-        warnings.filterwarnings("ignore", message=r".*(does not have many workers|LeafSpec|isinstance\(treespec).*")
+        warnings.filterwarnings(
+            "ignore", message=r".*(does not have many workers|LeafSpec|isinstance\(treespec).*"
+        )
         yield
 
 
 def make_trainer(
-    node: Mapping[str, Any], fit: Mapping[str, Any], run: Run, module: pl.LightningModule, *, title: str,
-    loggers: list[Logger], callbacks: list[Callback],
+    node: Mapping[str, Any],
+    fit: Mapping[str, Any],
+    run: Run,
+    module: pl.LightningModule,
+    *,
+    title: str,
+    loggers: list[Logger],
+    callbacks: list[Callback],
 ) -> pl.Trainer:
     """Return the trainer of one stage.
 
@@ -108,31 +133,70 @@ def make_trainer(
     steps = SMOKE_STEPS if smoke else int(fit["max_steps"])
     every = SMOKE_STEPS if smoke else min(int(fit["val_every"]), steps)
     watch: list[Callback] = [
-        ModelCheckpoint(run.checkpoints, filename="last", save_top_k=1, monitor=None, every_n_epochs=1,
-                        save_on_train_epoch_end=False, enable_version_counter=False),
+        ModelCheckpoint(
+            run.checkpoints,
+            filename="last",
+            save_top_k=1,
+            monitor=None,
+            every_n_epochs=1,
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        ),
     ]
     # Lightning counts every optimiser's steps; a module of two optimisers says how many that makes.
     optimizer_steps = getattr(module, "optimizer_steps", lambda batches: batches)
     if fit.get("monitor") and not smoke:
-        watch.append(ModelCheckpoint(run.checkpoints, filename="best", monitor=fit["monitor"], mode=fit.get("mode", "max"),
-                                     save_on_train_epoch_end=False, enable_version_counter=False, save_weights_only=True))
+        watch.append(
+            ModelCheckpoint(
+                run.checkpoints,
+                filename="best",
+                monitor=fit["monitor"],
+                mode=fit.get("mode", "max"),
+                save_on_train_epoch_end=False,
+                enable_version_counter=False,
+                save_weights_only=True,
+            )
+        )
         if fit.get("patience"):
-            watch.append(EarlyStopping(fit["monitor"], mode=fit.get("mode", "max"), patience=int(fit["patience"])))
+            watch.append(
+                EarlyStopping(fit["monitor"], mode=fit.get("mode", "max"), patience=int(fit["patience"]))
+            )
     bar = bool(node.get("progress", True)) and sys.stderr.isatty()
     watch.append(Bar(title) if bar else Lines(title, steps))
     torch.set_num_threads(threads(node))
     return pl.Trainer(
-        accelerator=node["accelerator"], devices=node["devices"], num_nodes=node["num_nodes"], strategy=node["strategy"],
-        precision=node["precision"], deterministic=node.get("deterministic", False),
-        max_epochs=-1, max_steps=optimizer_steps(steps), val_check_interval=every, check_val_every_n_epoch=None, limit_val_batches=2 if smoke else None,
-        num_sanity_val_steps=0, log_every_n_steps=1 if smoke else 20, logger=loggers or False, callbacks=[*watch, *callbacks],
-        enable_progress_bar=bar, enable_model_summary=False, use_distributed_sampler=False, default_root_dir=str(run.path),
+        accelerator=node["accelerator"],
+        devices=node["devices"],
+        num_nodes=node["num_nodes"],
+        strategy=node["strategy"],
+        precision=node["precision"],
+        deterministic=node.get("deterministic", False),
+        max_epochs=-1,
+        max_steps=optimizer_steps(steps),
+        val_check_interval=every,
+        check_val_every_n_epoch=None,
+        limit_val_batches=2 if smoke else None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1 if smoke else 20,
+        logger=loggers or False,
+        callbacks=[*watch, *callbacks],
+        enable_progress_bar=bar,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=str(run.path),
     )
 
 
 def fit(
-    config: Config, run: Run, module: pl.LightningModule, data: pl.LightningDataModule, *,
-    trainer_node: Mapping[str, Any], logger_node: Mapping[str, Any], title: str, callbacks: list[Callback] | None = None,
+    config: Config,
+    run: Run,
+    module: pl.LightningModule,
+    data: pl.LightningDataModule,
+    *,
+    trainer_node: Mapping[str, Any],
+    logger_node: Mapping[str, Any],
+    title: str,
+    callbacks: list[Callback] | None = None,
 ) -> pl.LightningModule:
     """Train a module, or go on where an interrupted session stopped, and write its weights and environment.
 
@@ -142,7 +206,15 @@ def fit(
     node, clock = config["model"]["fit"], Clock()
     with quiet():
         loggers: list[Logger] = [RunCsv(run), *further_loggers(logger_node, run, title)]
-        trainer = make_trainer(trainer_node, node, run, module, title=title, loggers=loggers, callbacks=[clock, *(callbacks or [])])
+        trainer = make_trainer(
+            trainer_node,
+            node,
+            run,
+            module,
+            title=title,
+            loggers=loggers,
+            callbacks=[clock, *(callbacks or [])],
+        )
         last = run.checkpoints / "last.ckpt"
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None)
         if trainer.interrupted:
@@ -152,10 +224,16 @@ def fit(
         if best.is_file():
             module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
     if rank() == 0:
-        run.write_environment(describe(
-            seed=config["seed"], steps=steps, minutes=clock.minutes,
-            device=str(trainer.strategy.root_device), peak_mib=peak_mib(), threads=torch.get_num_threads(),
-        ))
+        run.write_environment(
+            describe(
+                seed=config["seed"],
+                steps=steps,
+                minutes=clock.minutes,
+                device=str(trainer.strategy.root_device),
+                peak_mib=peak_mib(),
+                threads=torch.get_num_threads(),
+            )
+        )
     return module
 
 

@@ -52,8 +52,12 @@ def external_part(config: Config, part: Run) -> None:
     if node["kind"] == "exported":
         origin = Path(str(node["path"])).expanduser()
         if not origin.is_file():
-            raise MissingPath("blackbox.path", str(node["path"]), "there is no such file",
-                              "give a TorchScript or torch.export file")
+            raise MissingPath(
+                "blackbox.path",
+                str(node["path"]),
+                "there is no such file",
+                "give a TorchScript or torch.export file",
+            )
         write_atomic(part.path / "model.pt", lambda beside: shutil.copyfile(origin, beside))
         part.write_config({"blackbox": node})
     elif node["kind"] == "torchxrayvision":
@@ -61,11 +65,15 @@ def external_part(config: Config, part: Run) -> None:
         part.write_config({"blackbox": node})
         part.write_weights(box.network.state_dict())
     else:
-        raise UnknownChoice("blackbox.kind", node["kind"], "is no kind of black box", f"one of {', '.join(KINDS)}")
+        raise UnknownChoice(
+            "blackbox.kind", node["kind"], "is no kind of black box", f"one of {', '.join(KINDS)}"
+        )
 
 
 def _settings(node: Config) -> Config:
-    return {key: value for key, value in node.items() if key not in ("kind", "path", "transfer", "model", "name")}
+    return {
+        key: value for key, value in node.items() if key not in ("kind", "path", "transfer", "model", "name")
+    }
 
 
 def load_black_box(run: Run) -> BlackBox:
@@ -82,11 +90,11 @@ def load_black_box(run: Run) -> BlackBox:
     return black_box_of(part, finding)
 
 
-def load_segmenter(part: Run) -> Any:
+def load_segmenter(part: Run, device: str | torch.device = "cpu") -> Any:
     """Return a function from images (B, 1, H, W) in [-1, 1] to soft masks (B, 3, H, W), None where there is no part."""
     if not part.weights_file.is_file():
         return None
-    network = trained_network(part).requires_grad_(False)
+    network = trained_network(part).requires_grad_(False).to(device)
     return partial(soft_masks, network, size=None, native=int(part.config["data"]["size"]))
 
 
@@ -99,13 +107,23 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
     run = value if isinstance(value, Run) else Run.open(value)
     config = run.config
     if "explainer" not in config["model"]:
-        raise UnknownChoice("run", str(run.path), f"is a run of model={config['model']['name']}, which explains nothing",
-                            "give the run of an explainer")
+        raise UnknownChoice(
+            "run",
+            str(run.path),
+            f"is a run of model={config['model']['name']}, which explains nothing",
+            "give the run of an explainer",
+        )
     blackbox = load_black_box(run).to(device)
     made = explainer_of(config, trained_network(run), blackbox)
     transfer = run.part("transfer")
     return LoadedRun(
-        run=run, config=config, explainer=made.to(device).eval(), blackbox=blackbox,
-        segmenter=load_segmenter(run.part("segmenter")), judge=load_segmenter(run.part("judge")),
-        transfer=black_box_of(transfer, config["task"]["finding"]).to(device) if transfer.weights_file.is_file() else None,
+        run=run,
+        config=config,
+        explainer=made.to(device).eval(),
+        blackbox=blackbox,
+        segmenter=load_segmenter(run.part("segmenter"), device),
+        judge=load_segmenter(run.part("judge"), device),
+        transfer=black_box_of(transfer, config["task"]["finding"]).to(device)
+        if transfer.weights_file.is_file()
+        else None,
     )

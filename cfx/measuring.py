@@ -1,11 +1,9 @@
 """Measuring what was trained: a part on its test patients, and a whole explainer's run with its controls."""
 
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from cfx import assembly
@@ -59,14 +57,9 @@ def latent_call(source: Any, finding: str, image_ids: pd.Series) -> Any:
     return truth.loc[image_ids.tolist(), f"call_{slug(finding)}"].to_numpy(dtype=float)
 
 
-def measure_run(run: Run, *, trainer: Mapping[str, Any], smoke: bool = False) -> None:
+def measure_run(run: Run, *, device: str = "cpu", smoke: bool = False) -> None:
     """Evaluate a finished explainer on its test patients, unless that is done, and write its report."""
     if not run.evaluation.done:
-        device = (
-            "cuda"
-            if trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-            else "cpu"
-        )
         loaded = load_explainer(run, device=device)
         evaluate_into(run.evaluation, loaded, loaded.config, device=device, smoke=smoke)
     written = write_report(run)

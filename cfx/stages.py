@@ -19,7 +19,7 @@ from cfx.errors import UserError
 from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
 from cfx.explainers.base import Explainer
-from cfx.fitting import fit
+from cfx.fitting import device_of, fit
 from cfx.loading import external_part, load_black_box, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
@@ -45,6 +45,7 @@ class Session:
             source = {**config["data"]["source"], "patients": _SMOKE_PATIENTS}
             config = {**config, "data": {**config["data"], "source": source}}
         self.config = config
+        self.device = device_of(self.trainer)
 
     def run(self) -> Run:
         """Make whatever is missing, in order, and return the finished run."""
@@ -80,7 +81,7 @@ class Session:
             if stage.state != "reuse":
                 self._train_explainer(run)
         elif stage.role == "evaluation" and rank() == 0:
-            measure_run(run, trainer=self.trainer, smoke=self.smoke)
+            measure_run(run, device=self.device, smoke=self.smoke)
 
     def _train_part(self, config: Config, run: Run, role: str) -> None:
         """Train and measure one classifier or segmenter in its own run folder."""
@@ -140,11 +141,14 @@ class Session:
         _say("annotations: masks, devices and posteriors, once an image")
         published = self.config["anatomy"].get("masks")
         data = self._data(self.config, self.config["model"])
-        blackbox, segmenter = load_black_box(run), load_segmenter(run.part("segmenter"))
+        blackbox = load_black_box(run).to(self.device)
+        segmenter = load_segmenter(run.part("segmenter"), self.device)
         if published:
             data.masks_from = build(published, place="anatomy.masks")
         found = [
-            Annotations.compute(data.dataset(split), None if published else segmenter, blackbox)
+            Annotations.compute(
+                data.dataset(split), None if published else segmenter, blackbox, device=self.device
+            )
             for split in ("train", "valid")
         ]
         _joined(found).save(folder)
