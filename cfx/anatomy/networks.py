@@ -69,9 +69,10 @@ class UNet(nn.Module):
             )
             for level in range(levels + 1)
         )
-        self.up = nn.ModuleList(
-            ConvBlock(widths[level + 1] + widths[level], widths[level]) for level in reversed(range(levels))
-        )
+        # Skips are added, not concatenated: a third of the work of a decoder, for the same overlap.
+        upward = list(reversed(range(levels)))
+        self.reduce = nn.ModuleList(nn.Conv2d(widths[level + 1], widths[level], 1) for level in upward)
+        self.up = nn.ModuleList(ConvBlock(widths[level], widths[level]) for level in upward)
         self.head = nn.Conv2d(width, len(STRUCTURES) * stem**2, 1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -82,10 +83,10 @@ class UNet(nn.Module):
             x = block(x if level == 0 else F.max_pool2d(x, 2))
             skips.append(x)
         skips.pop()
-        for block in self.up:
+        for reduce, block in zip(self.reduce, self.up, strict=True):
             skip = skips.pop()
-            x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
-            x = block(torch.cat([x, skip], 1))
+            x = F.interpolate(reduce(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = block(x + skip)
         return F.pixel_shuffle(self.head(x), self.stem)
 
 
