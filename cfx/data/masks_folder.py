@@ -4,6 +4,7 @@
 <root>/images/*.png  <root>/masks/*.png               masks are bit fields, see `cfx.data.reading.read_mask`
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 
 from cfx.data import frames
 from cfx.data.source import Oracle
+from cfx.errors import BadValue
 
 
 class MasksFolder:
@@ -27,6 +29,9 @@ class MasksFolder:
         patient: column of the patient; without such a column each picture is a patient of its own.
         split: column of the split; without it a hash of the patient decides.
         view: column of the view; without it the view is unknown.
+        beside_heart: lungs end at the heart, whether or not their outline goes on behind it; for sets in which
+            some masks do and some do not.
+        exclude: pictures left out, by the path in the table: those whose masks are known to be wrong.
 
     """
 
@@ -41,10 +46,13 @@ class MasksFolder:
         patient: str = "patient_id",
         split: str = "split",
         view: str = "view",
+        beside_heart: bool = False,
+        exclude: Sequence[str] = (),
     ) -> None:
         self.root = Path(root).expanduser()
         self.table, self.image, self.mask = table, image, mask
         self.patient, self.split, self.view = patient, split, view
+        self.beside_heart, self.exclude = beside_heart, list(exclude)
 
     def prepare(self) -> None:
         """Do nothing: the files are there."""
@@ -58,6 +66,15 @@ class MasksFolder:
         root = frames.check_root(self.root)
         file = frames.require(root, [self.table], "folder of masks")
         table = frames.read_table(file, [self.image, self.mask])
+        unknown_names = sorted(set(self.exclude) - set(table[self.image].astype(str)))
+        if unknown_names:
+            raise BadValue(
+                "data.source.exclude",
+                unknown_names[0],
+                f"is not in {self.table}",
+                "give paths as the table has them",
+            )
+        table = table[~table[self.image].astype(str).isin(self.exclude)].reset_index(drop=True)
         unknown = pd.Series("", index=table.index)
         names = table[self.image].astype(str)
         result = pd.DataFrame({"image_id": names})
@@ -70,6 +87,7 @@ class MasksFolder:
         result["split"] = frames.split_names(table.get(self.split, unknown))
         mask = table[self.mask]
         result["mask_path"] = [str(root / name) if isinstance(name, str) and name else "" for name in mask]
+        result["lungs_beside_heart"] = self.beside_heart
         used = {self.image, self.mask, self.patient, self.split, self.view, "sex", "age"}
         for column in table.columns:
             if column not in used and pd.api.types.is_numeric_dtype(table[column]):

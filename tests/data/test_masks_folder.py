@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cfx.data.datamodule import ChestXrayDataModule
+from cfx.data.masks import lungs_beside_heart
 from cfx.data.masks_folder import MasksFolder
 from cfx.data.splits import Splits
-from cfx.errors import MissingPath, WrongLayout
+from cfx.errors import BadValue, MissingPath, WrongLayout
 
 
 def test_the_common_table(masks_root: Path) -> None:
@@ -40,3 +42,14 @@ def test_the_real_set(real_data: Path) -> None:
     heart, left, right = (batch["masks"][:, channel].mean(dim=(1, 2)) for channel in range(3))
     assert heart.min() > 0.02
     assert (left.mean() < right.mean()).item()  # the heart takes its room from the left lung
+
+
+def test_lungs_end_at_the_heart_and_wrong_masks_are_left_out(masks_root: Path) -> None:
+    plain = MasksFolder(masks_root).frame()
+    first = str(plain["image_id"].iloc[0])
+    source = MasksFolder(masks_root, beside_heart=True, exclude=[first])
+    assert set(plain["image_id"]) - set(source.frame()["image_id"]) == {first}
+    bits = np.array([[1, 3, 5, 7], [2, 4, 6, 0]], dtype=np.uint8)
+    assert lungs_beside_heart(bits).tolist() == [[1, 1, 1, 1], [2, 4, 6, 0]]
+    with pytest.raises(BadValue, match="exclude"):
+        MasksFolder(masks_root, exclude=["images/none.png"]).frame()
