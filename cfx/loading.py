@@ -63,7 +63,7 @@ def external_part(config: Config, part: Run) -> None:
     elif node["kind"] == "torchxrayvision":
         box = from_torchxrayvision(finding=config["task"]["finding"], **_settings(node))
         part.write_config({"blackbox": node})
-        part.write_weights(box.network.state_dict())
+        part.write_weights(box.state_dict())
     else:
         raise UnknownChoice(
             "blackbox.kind", node["kind"], "is no kind of black box", f"one of {', '.join(KINDS)}"
@@ -84,8 +84,9 @@ def load_black_box(run: Run) -> BlackBox:
     if node["kind"] == "exported":
         return from_exported(part.path / "model.pt", finding=finding, **_settings(node))
     if node["kind"] == "torchxrayvision":
-        box = from_torchxrayvision(finding=finding, **{**_settings(node), "weights": None})
-        part.load_into(box.network, "blackbox")
+        # Built with random weights, since the run keeps its own and nothing is to be fetched.
+        box = from_torchxrayvision(finding=finding, **{**_settings(node), "weights": None, "random": True})
+        part.load_into(box, "blackbox")
         return box
     return black_box_of(part, finding)
 
