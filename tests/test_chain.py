@@ -1,0 +1,124 @@
+"""What a run needs and how it is named, without training anything."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from cfx import chain
+from cfx.cli import compose
+from cfx.errors import MissingPath
+from cfx.runs import Run
+
+
+def config(*overrides: str) -> dict[str, Any]:
+    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def folder(*overrides: str) -> str:
+    made = config(*overrides)
+    return chain.run_of(chain.own_config(made), Path("runs")).name
+
+
+def test_places_trainers_and_loggers_do_not_change_a_runs_name() -> None:
+    name = folder()
+    assert name.startswith("cardiomegaly-phantom-explainer-")
+    for same in (
+        "trainer=cpu",
+        "logger=wandb",
+        "runs=elsewhere",
+        "data.workers=2",
+        "evaluation.resamples=10",
+    ):
+        assert folder(same) == name, same
+
+
+def test_what_changes_the_result_changes_the_name() -> None:
+    names = [
+        folder(*more)
+        for more in (
+            [], ["seed=1"], ["task=edema"], ["loss=plain"], ["model.ema=0.9"],
+            ["data.size=128"], ["blackbox.model.lr=0.001"], ["anatomy.judge.lr=0.001"],
+        )
+    ]  # fmt: skip
+    assert len(set(names)) == len(names)
+
+
+def test_the_plan_lists_what_an_explainer_needs_in_order(tmp_path: Path) -> None:
+    stages = chain.plan(config(), tmp_path)
+    roles = [stage.role for stage in stages]
+    assert roles == ["blackbox", "transfer", "segmenter", "judge", "annotations", "explainer", "evaluation"]
+    assert {stage.state for stage in stages} <= {"train", "make"}
+    before: set[str] = set()
+    for stage in stages:
+        assert set(stage.needs) <= before | {stage.role}, stage
+        before.add(stage.role)
+
+
+def test_parts_are_shared_by_losses_and_segmenters_by_tasks() -> None:
+    def parts(*overrides: str) -> dict[str, str]:
+        made = chain.part_configs(config(*overrides))
+        return {role: chain.run_of(part, Path()).name for role, part in made.items()}
+
+    base, plain, edema = parts(), parts("loss=plain"), parts("task=edema")
+    assert base == plain
+    assert base["segmenter"] == edema["segmenter"] and base["judge"] == edema["judge"]
+    assert base["blackbox"] != edema["blackbox"]
+    assert base["blackbox"] != base["transfer"] and base["segmenter"] != base["judge"]
+
+
+def test_a_part_trained_by_itself_is_the_one_the_chain_finds() -> None:
+    alone = folder("model=classifier")
+    assert alone == chain.run_of(chain.part_configs(config())["blackbox"], Path()).name
+    alone = folder("model=segmenter")
+    assert alone == chain.run_of(chain.part_configs(config())["segmenter"], Path()).name
+
+
+def test_finished_parts_are_used_again_and_half_done_ones_go_on(tmp_path: Path) -> None:
+    made = config()
+    parts = chain.part_configs(made)
+    finished = Run.create(chain.run_of(parts["blackbox"], tmp_path).path)
+    finished.mark_finished()
+    half = Run.create(chain.run_of(parts["judge"], tmp_path).path)
+    half.checkpoints.mkdir()
+    (half.checkpoints / "last.ckpt").touch()
+    states = {stage.role: stage.state for stage in chain.plan(made, tmp_path)}
+    assert states["blackbox"] == "reuse" and states["judge"] == "resume" and states["transfer"] == "train"
+    assert "used again" in chain.describe(chain.plan(made, tmp_path))
+
+
+def test_other_ranks_read_the_plan_of_rank_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = config()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert chain.rank() == 1
+    with pytest.raises(MissingPath, match="rank 1"):
+        chain.agreed_plan(made, tmp_path)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    run, written = chain.agreed_plan(made, tmp_path)
+    (chain.run_of(chain.part_configs(made)["blackbox"], tmp_path).path).mkdir()
+    Run(chain.run_of(chain.part_configs(made)["blackbox"], tmp_path).path).mark_finished()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    again, read = chain.agreed_plan(made, tmp_path)
+    assert again.path == run.path and read == written  # what was finished meanwhile changes nothing
+
+
+def test_published_masks_train_the_segmenters() -> None:
+    made = config("data=chexpert", "data.root=/d", "anatomy=chexmask", "anatomy.root=/m")
+    parts = chain.part_configs(made)
+    assert parts["segmenter"]["data"]["masks"]["_target_"] == "cfx.data.chexmask.CheXmask"
+    assert "masks" not in parts["blackbox"]["data"]
+
+
+EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf/experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_composes(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CFX_REAL_DATA", str(tmp_path))
+    made = config(f"experiment={name}")
+    assert chain.plan(made, tmp_path)
+    deltas = (Path(__file__).parent.parent / f"conf/experiment/{name}.yaml").read_text()
+    assert deltas.startswith("# @package _global_")
