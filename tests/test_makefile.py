@@ -3,9 +3,12 @@
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 TOOLS = ("sh", "make", "touch", "mkdir", "cat", "chmod", "awk", "rm")
 
@@ -164,3 +167,18 @@ def test_pins_are_exact_and_portable(repository: Path) -> None:
         name, _, version = line.partition("==")
         assert name and version and "+" not in version and "/" not in line and "@" not in line
         assert not name.startswith(("nvidia", "cuda", "triton"))
+
+
+def test_every_dependency_of_every_extra_is_pinned_within_its_bounds(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    lines = (repository / "constraints.txt").read_text().splitlines()
+    pins = {name: version for name, _, version in (line.partition("==") for line in lines) if version}
+    wanted = [
+        *project["dependencies"],
+        *(entry for extra in project["optional-dependencies"].values() for entry in extra),
+    ]
+    for requirement in map(Requirement, wanted):
+        name = canonicalize_name(requirement.name)
+        if name != "cfx":
+            assert name in pins, name
+            assert requirement.specifier.contains(pins[name], prereleases=True), requirement
