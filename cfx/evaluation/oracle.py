@@ -96,9 +96,9 @@ class OracleSearch:
         blackbox: Any,
         finding: str,
         *,
-        points: int = 7,
+        points: int = 5,
         rounds: int = 12,
-        batch_size: int = 256,
+        batch_size: int = 32,
         device: torch.device | None = None,
     ) -> None:
         self.oracle, self.blackbox, self.finding = oracle, blackbox, finding

@@ -174,7 +174,6 @@ class Evaluation:
             self.bench.blackbox,
             self.task.finding,
             points=self.settings.oracle_points,
-            batch_size=self.settings.batch_size,
             device=self.bench.device,
         )
         base, half = self.bench.base, self.settings.oracle_grid_images // 2

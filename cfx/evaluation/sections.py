@@ -247,8 +247,9 @@ def oracle_section(rows: pd.DataFrame, resamples: int, seed: int) -> Section:
     section: Section = {
         group: _against_oracle(extremes(rows, group), resamples, seed) for group in DIRECTIONS
     }
-    inner = rows[(rows["target"] > 0) & (rows["target"] < 1) & rows["l1_nothing"].notna()]
-    section["grid"] = _against_oracle(inner, resamples, seed)
+    inner = rows[(rows["target"] > 0) & (rows["target"] < 1)]
+    searched = inner.loc[inner["l1_nothing"].notna(), "image_id"].unique()
+    section["grid"] = _against_oracle(inner[inner["image_id"].isin(searched)], resamples, seed)
     for name in names:
         values = [section[group][name] for group in DIRECTIONS if np.isfinite(section[group][name])]
         section[name] = max(values) if values else None

@@ -32,7 +32,7 @@ class Settings:
     oracle_grid_images: int = 100
     return_images: int = 100
     repeat_images: int = 200
-    oracle_points: int = 7
+    oracle_points: int = 5
     resamples: int = 2000
     kid_resamples: int = 200
     seed: int = 0

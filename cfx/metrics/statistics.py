@@ -56,14 +56,10 @@ class PatientBootstrap:
         self.patients = np.asarray(patients, dtype=str)
         names, self._code = np.unique(self.patients, return_inverse=True)
         self.count = len(names)
-        generator = np.random.default_rng(seed)
-        share = np.full(self.count, 1.0 / max(self.count, 1))
-        draws = (
-            generator.multinomial(self.count, share, size=resamples)
-            if self.count
-            else np.empty((resamples, 0))
-        )
-        self._weights = draws.astype(np.float64)
+        drawn = np.random.default_rng(seed).integers(0, max(self.count, 1), (resamples, self.count))
+        drawn += self.count * np.arange(resamples)[:, None]  # each resample counts into a row of its own
+        often = np.bincount(drawn.ravel(), minlength=resamples * self.count)
+        self._weights = often.reshape(resamples, self.count).astype(np.float64)
 
     def mean(self, values: Array) -> tuple[float, Array]:
         """Patient mean of a figure and its bootstrap samples.
