@@ -18,6 +18,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import BinaryAUROC, BinaryAveragePrecision, BinaryCalibrationError
 
 from cfx.classifiers import calibration
+from cfx.classifiers.ensemble import Ensemble
 from cfx.classifiers.networks import FindingNet
 from cfx.data.batch import Batch
 from cfx.errors import BadValue
@@ -127,7 +128,10 @@ class Classifier(pl.LightningModule):
         mixup = float(self.hparams["mixup"])
         if mixup > 0:
             image, labels = mix(image, labels, mixup)
-        loss = masked_bce(self.network(image), labels, self.weights, float(self.hparams["smoothing"]))
+        # Members of an ensemble learn each for itself; the loss of their mean would let them share the work.
+        each = self.network.each(image) if isinstance(self.network, Ensemble) else self.network(image)[None]
+        smoothing = float(self.hparams["smoothing"])
+        loss = torch.stack([masked_bce(one, labels, self.weights, smoothing) for one in each]).mean()
         self.log("train/loss", loss, batch_size=len(image))
         return loss
 

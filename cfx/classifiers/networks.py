@@ -92,6 +92,8 @@ class SmallNet(FindingNet):
             stride 2.
         growth: channel factor between stages.
         dropout: before the last layer.
+        standardise: bring each picture's grey values to mean 0 and standard deviation 1 first, so that exposure
+            tells nothing.
 
     """
 
@@ -103,8 +105,10 @@ class SmallNet(FindingNet):
         stem: int = 2,
         growth: float = 1.7,
         dropout: float = 0.2,
+        standardise: bool = False,
     ) -> None:
         super().__init__(findings)
+        self.standardise = standardise
         fold = stem // 2
         self.stem = nn.Sequential(
             nn.PixelUnshuffle(fold) if fold > 1 else nn.Identity(),
@@ -124,6 +128,9 @@ class SmallNet(FindingNet):
 
     def raw(self, image: Tensor) -> Tensor:
         """Uncalibrated logits (B, K)."""
+        if self.standardise:
+            deviation = image.flatten(1).std(1).clamp_min(1e-3).view(-1, 1, 1, 1)
+            image = (image - image.mean((1, 2, 3), keepdim=True)) / deviation
         features: Tensor = self.blocks(self.stem(image)).mean((2, 3))
         logits: Tensor = self.head(self.dropout(features))
         return logits

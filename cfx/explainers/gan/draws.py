@@ -20,11 +20,13 @@ class Views(NamedTuple):
     placement: float (B, 3) in [-1, 1]: shift across, shift down, scale.
     grain: float (B,) in [0, 1], how much of the noise each picture gets.
     noise: float (B, 1, H, W), standard normal.
+    hidden: float (B, 3) in [0, 1]: where across and down a square is hidden, and how large it is.
     """
 
     placement: Tensor
     grain: Tensor
     noise: Tensor
+    hidden: Tensor
 
 
 class Draws(NamedTuple):
@@ -64,16 +66,21 @@ def draw(
     uniform, noise = [], []
     for picture in index.tolist():
         source = stream(seed, iteration, int(picture))
-        uniform.append(torch.rand(2 + 4 * looks, generator=source))
+        uniform.append(torch.rand(2 + 7 * looks, generator=source))
         noise.append(torch.randn(looks, 1, *size, generator=source))
     numbers = torch.stack(uniform).to(index.device)
     grains = torch.stack(noise).to(index.device)
-    per_view = numbers[:, 2:].view(len(index), looks, 4)
-    views = [Views(2 * per_view[:, i, :3] - 1, per_view[:, i, 3], grains[:, i]) for i in range(looks)]
+    per_view = numbers[:, 2:].view(len(index), looks, 7)
+    views = [
+        Views(2 * per_view[:, i, :3] - 1, per_view[:, i, 3], grains[:, i], per_view[:, i, 4:])
+        for i in range(looks)
+    ]
     return Draws(numbers[:, 0], numbers[:, 1] < extremes, views)
 
 
-def look(image: Tensor, view: Views, *, shift: float, scale: float, noise: float) -> Tensor:
+def look(
+    image: Tensor, view: Views, *, shift: float, scale: float, noise: float, hide: float = 0.0
+) -> Tensor:
     """The picture as the black box might have met it: slightly moved, slightly larger or smaller, slightly noisier.
 
     What flips the posterior only at one alignment of pixels does not survive this; anatomy does.
@@ -84,6 +91,8 @@ def look(image: Tensor, view: Views, *, shift: float, scale: float, noise: float
         shift: largest shift along each axis as a share of the half-width.
         scale: largest relative change of size.
         noise: largest standard deviation of the noise, in grey values of the [-1, 1] image.
+        hide: largest side of a square that is covered by the picture's mean grey, as a share of the width. A finding
+            shows in several places; an edit of the one that moves the black box most does not survive this.
     """
     size = 1 + scale * view.placement[:, 2]
     zero = torch.zeros_like(size)
@@ -96,4 +105,17 @@ def look(image: Tensor, view: Views, *, shift: float, scale: float, noise: float
     )
     grid = F.affine_grid(rows.to(image.dtype), list(image.shape), align_corners=False)
     moved = F.grid_sample(image, grid, "bilinear", "border", align_corners=False)
-    return moved + noise * view.grain.view(-1, 1, 1, 1).to(image.dtype) * view.noise.to(image.dtype)
+    seen = moved + noise * view.grain.view(-1, 1, 1, 1).to(image.dtype) * view.noise.to(image.dtype)
+    return seen if hide <= 0 else _covered(seen, view.hidden.to(image.dtype), hide)
+
+
+def _covered(image: Tensor, hidden: Tensor, hide: float) -> Tensor:
+    """The pictures with one square of each covered by its mean grey."""
+    height, width = image.shape[-2:]
+    half = 0.5 * hide * hidden[:, 2].view(-1, 1, 1)
+    across = (torch.arange(width, device=image.device, dtype=image.dtype) + 0.5) / width
+    down = (torch.arange(height, device=image.device, dtype=image.dtype) + 0.5) / height
+    inside_x = (across.view(1, 1, -1) - hidden[:, 0].view(-1, 1, 1)).abs() < half
+    inside_y = (down.view(1, -1, 1) - hidden[:, 1].view(-1, 1, 1)).abs() < half
+    grey = image.mean(dim=(1, 2, 3), keepdim=True).detach()
+    return torch.where((inside_x & inside_y).unsqueeze(1), grey, image)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cfx.explainers.base import Counterfactual, Edits, Explainer
 from cfx.explainers.gan.conditioning import Conditioning
-from cfx.explainers.gan.edit import apply_edit
+from cfx.explainers.gan.edit import apply_edit, structure
 from cfx.explainers.gan.networks import EditGenerator
 
 KNOBS = ("calibrated", "raw")
@@ -161,7 +161,8 @@ class GanExplainer(Explainer):
         pictures = image.repeat_interleave(count, dim=0)
         field, residual = edits.field.flatten(0, 1), edits.residual.flatten(0, 1)
         parts = [slice(start, start + self.chunk) for start in range(0, len(pictures), self.chunk)]
-        drawn = torch.cat([apply_edit(pictures[part], field[part], residual[part]) for part in parts])
+        shapes = structure(image).repeat_interleave(count, dim=0)
+        drawn = torch.cat([apply_edit(pictures[p], field[p], residual[p], shapes[p]) for p in parts])
         return drawn.reshape(len(image), count, *image.shape[1:])
 
     def _posterior(self, images: Tensor) -> Tensor:

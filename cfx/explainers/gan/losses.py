@@ -228,6 +228,7 @@ class LossWeights:
     cycle: float = 1.0
     embedding: float = 0.0
     device_weight: float = 1.0
+    change: float = 0.0
     smoothness: float = 0.0
     residual: float = 0.0
     total_variation: float = 0.0

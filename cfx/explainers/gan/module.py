@@ -42,7 +42,7 @@ class CounterfactualGAN(pl.LightningModule):
         extremes: share of targets put at the end of [0, 1] further from the posterior; the rest is uniform.
         target_limit: the black box is asked for no less than this and no more than 1 minus it.
         looks: views that the black box is averaged over in the loss; 0 shows it the picture as drawn.
-        shift, scale, noise: how far a view differs, see `draws.look`.
+        shift, scale, noise, hide: how far a view differs, see `draws.look`.
         lr_generator, lr_discriminator, beta1, beta2: Adam's.
         iterations: length of the training for the schedule; `flat` of it at full rate, then a cosine down to `floor`.
         ema: decay of the averaged generator.
@@ -68,6 +68,7 @@ class CounterfactualGAN(pl.LightningModule):
         shift: float = 0.06,
         scale: float = 0.05,
         noise: float = 0.08,
+        hide: float = 0.0,
         lr_generator: float = 1e-3,
         lr_discriminator: float = 4e-4,
         beta1: float = 0.5,
@@ -165,7 +166,7 @@ class CounterfactualGAN(pl.LightningModule):
         wanted = target.clamp(limit, 1 - limit)
         if not draws.views:
             return losses.classifier_consistency(self.blackbox.logit(image), wanted)
-        change = {name: float(self.hparams[name]) for name in ("shift", "scale", "noise")}
+        change = {name: float(self.hparams[name]) for name in ("shift", "scale", "noise", "hide")}
         pictures = torch.cat([look(image, view, **change) for view in draws.views])
         return losses.classifier_consistency(self.blackbox.logit(pictures), wanted.repeat(len(draws.views)))
 
@@ -211,6 +212,9 @@ class CounterfactualGAN(pl.LightningModule):
             terms["classifier_cycle"] = losses.classifier_consistency(logit, posterior)
         if again is not None and cycle is not None and weights.embedding:
             terms["embedding"] = losses.embedding_consistency(again.embedding, cycle.embedding)
+        if weights.change:
+            whole = torch.ones_like(image)
+            terms["change"] = losses.context_aware(image, drawn.image, whole, devices, weights.device_weight)
         if drawn.edit is not None:
             terms["smoothness"] = losses.smoothness(drawn.edit.field)
             terms["residual"] = losses.residual_magnitude(drawn.edit.residual)

@@ -36,7 +36,7 @@ def test_targets_cover_the_whole_interval_and_extremes_come_as_often_as_said() -
 def test_look_moves_scales_and_adds_noise_as_told() -> None:
     image = torch.zeros(1, 1, 64, 64)
     image[..., 30:34, 30:34] = 1.0
-    still = Views(torch.zeros(1, 3), torch.ones(1), torch.zeros(1, 1, 64, 64))
+    still = Views(torch.zeros(1, 3), torch.ones(1), torch.zeros(1, 1, 64, 64), torch.zeros(1, 3))
     assert torch.allclose(look(image, still, shift=0.5, scale=0.5, noise=1.0), image, atol=1e-5)
     right = still._replace(placement=torch.tensor([[1.0, 0.0, 0.0]]))
     moved = look(image, right, shift=0.25, scale=0.0, noise=0.0)
