@@ -78,7 +78,7 @@ def findings(config: Config) -> list[str]:
 
 def network(config: Config) -> nn.Module:
     """Return the freshly initialised network whose state dict is the run's `weights.safetensors`."""
-    extra = {"findings": findings(config)} if config["model"]["name"] == "classifier" else {}
+    extra: Config = {"findings": findings(config)} if config["model"]["name"] == "classifier" else {}
     return cast(nn.Module, build(config["model"]["network"], place="model.network", **extra))
 
 

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
+from torch import nn
 
 from cfx.chain import Config, rank
 from cfx.environment import describe
@@ -235,6 +236,12 @@ def fit(
             )
         )
     return module
+
+
+def shipped(module: Any) -> nn.Module:
+    """Return the network that a trained module of ours ships: its `inference()`."""
+    network: nn.Module = module.inference()
+    return network
 
 
 def peak_mib() -> float:

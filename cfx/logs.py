@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.utilities import rank_zero_only
 
 from cfx.errors import UnknownChoice, nearest
 from cfx.runs import Run
@@ -57,7 +57,20 @@ def further_loggers(node: Mapping[str, Any], run: Run, title: str) -> list[Logge
     if kind == "tensorboard":
         return [TensorBoardLogger(save_dir=str(run.path), name="tensorboard", version=title)]
     if kind == "wandb":
-        return [WandbLogger(project=node.get("project", "cfx"), name=run.name, group=title, save_dir=str(run.path),
-                            offline=node.get("mode", "offline") != "online", log_model=False)]
+        return [
+            WandbLogger(
+                project=node.get("project", "cfx"),
+                name=run.name,
+                group=title,
+                save_dir=str(run.path),
+                offline=node.get("mode", "offline") != "online",
+                log_model=False,
+            )
+        ]
     near = nearest(str(kind), KINDS)
-    raise UnknownChoice("logger.kind", kind, "is no logger", f"did you mean {near!r}" if near else f"one of {', '.join(KINDS)}")
+    raise UnknownChoice(
+        "logger.kind",
+        kind,
+        "is no logger",
+        f"did you mean {near!r}" if near else f"one of {', '.join(KINDS)}",
+    )

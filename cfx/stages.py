@@ -19,7 +19,7 @@ from cfx.errors import UserError
 from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
 from cfx.explainers.base import Explainer
-from cfx.fitting import device_of, fit
+from cfx.fitting import device_of, fit, shipped
 from cfx.loading import external_part, load_black_box, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
@@ -100,7 +100,7 @@ class Session:
         if rank() == 0:
             if isinstance(module, Classifier):
                 module.calibrate(data.val_dataloader(), prior=float(model.get("prior", 0.5)))
-            run.write_weights(module.inference().state_dict())
+            run.write_weights(shipped(module).state_dict())
             measure_part(run, data, smoke=self.smoke)
             run.mark_finished()
 
@@ -176,7 +176,7 @@ class Session:
         )
 
         def as_it_is(trained: pl.LightningModule) -> Explainer:
-            return assembly.explainer_of(config, trained.inference(), blackbox)
+            return assembly.explainer_of(config, shipped(trained), blackbox)
 
         callbacks: list[Callback] = [
             ClinicalCallback(
@@ -200,7 +200,7 @@ class Session:
             callbacks=callbacks,
         )
         if rank() == 0:
-            run.write_weights(module.inference().state_dict())
+            run.write_weights(shipped(module).state_dict())
 
 
 def _joined(parts: list[Annotations]) -> Annotations:

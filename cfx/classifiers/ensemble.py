@@ -1,7 +1,7 @@
 """Several small networks as one classifier, for findings with few positive patients."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from cfx.classifiers.networks import FindingNet, SmallNet
 class Ensemble(FindingNet):
     """The mean logit of several `SmallNet`s, trained side by side on the same batches from different starts.
 
-    Each member has a loss of its own (see `each`), so that they err differently; what they agree on is what stays when a
-    picture is changed to move their mean.
+    Each member has a loss of its own (see `each`), so that they err differently; what they agree on is what stays
+    when a picture is changed to move their mean.
 
     Args:
         findings: names of the findings or their number K.
@@ -27,7 +27,7 @@ class Ensemble(FindingNet):
 
     def each(self, image: Tensor) -> Tensor:
         """Uncalibrated logits (M, B, K) of every member for images (B, 1, H, W) in [-1, 1]."""
-        return torch.stack([member.raw(image) for member in self.members])
+        return torch.stack([cast(SmallNet, member).raw(image) for member in self.members])
 
     def raw(self, image: Tensor) -> Tensor:
         """Uncalibrated logits (B, K): the members' mean."""

@@ -1,4 +1,6 @@
-"""How good a trained part is by itself, on its test patients: a classifier's ranking and calibration, a segmenter's overlap and CTR.
+"""How good a trained part is by itself, on its test patients.
+
+A classifier's ranking and calibration, a segmenter's overlap and CTR.
 
 Each gives a table with a row an image, which studies pool over folds, and the `metrics.json` keys that it can fill.
 """
@@ -23,7 +25,9 @@ REFERENCES = ("ctr_reference", "ctr_mask256")
 
 
 @torch.inference_mode()
-def classify(posterior: Callable[[Tensor], Tensor], dataset: ChestXrayDataset, finding: str, batch_size: int = 128) -> pd.DataFrame:
+def classify(
+    posterior: Callable[[Tensor], Tensor], dataset: ChestXrayDataset, finding: str, batch_size: int = 128
+) -> pd.DataFrame:
     """Return one row an image: who it is, its label of the finding (1, 0, NaN) and the posterior."""
     values = [posterior(batch["image"]).float().cpu().numpy() for batch in dataset.batches(batch_size)]
     table = dataset.table[[name for name in KEPT if name in dataset.table]].copy()
@@ -54,12 +58,16 @@ def classifier_metrics(table: pd.DataFrame, prior: float) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def segment(segmenter: Callable[[Tensor], Tensor], dataset: ChestXrayDataset, batch_size: int = 64) -> pd.DataFrame:
-    """Return one row an image: Dice of each structure, CTR by the segmenter and by the true masks, and any reference."""
+def segment(
+    segmenter: Callable[[Tensor], Tensor], dataset: ChestXrayDataset, batch_size: int = 64
+) -> pd.DataFrame:
+    """Return one row an image: Dice of each structure, CTR by segmenter and true masks, any reference."""
     found: dict[str, list[Any]] = {"ctr": [], "ctr_true": [], **{f"dice_{name}": [] for name in MASK_NAMES}}
     for batch in dataset.batches(batch_size):
         masks = segmenter(batch["image"]).float().cpu()
-        truth = torch.nn.functional.interpolate(batch["masks"], masks.shape[-2:], mode="bilinear", align_corners=False)
+        truth = torch.nn.functional.interpolate(
+            batch["masks"], masks.shape[-2:], mode="bilinear", align_corners=False
+        )
         found["ctr"].extend(measure(masks.numpy()).ctr)
         found["ctr_true"].extend(measure(truth.numpy()).ctr)
         overlap = dice(masks.numpy(), truth.numpy())
@@ -72,19 +80,27 @@ def segment(segmenter: Callable[[Tensor], Tensor], dataset: ChestXrayDataset, ba
 
 
 def segmenter_metrics(table: pd.DataFrame) -> dict[str, Any]:
-    """Return mean Dice, CTR error, correlation and 95 % limits of agreement against the reference, else the true masks."""
-    name = "ctr_reference" if "ctr_reference" in table and table["ctr_reference"].notna().any() else "ctr_true"
+    """Return Dice, and the CTR's error and 95 % limits of agreement against the reference, else the true masks."""
+    name = (
+        "ctr_reference" if "ctr_reference" in table and table["ctr_reference"].notna().any() else "ctr_true"
+    )
     reference = table[name].to_numpy(float)
     both = np.isfinite(reference) & table["ctr"].notna().to_numpy()
     error = table["ctr"].to_numpy(float)[both] - reference[both]
     spread = 1.96 * error.std(ddof=1) if len(error) > 1 else float("nan")
-    correlation = float(np.corrcoef(table["ctr"].to_numpy(float)[both], reference[both])[0, 1]) if len(error) > 2 else float("nan")
+    correlation = (
+        float(np.corrcoef(table["ctr"].to_numpy(float)[both], reference[both])[0, 1])
+        if len(error) > 2
+        else float("nan")
+    )
     return {
         **{f"dice_{structure}": float(table[f"dice_{structure}"].mean()) for structure in MASK_NAMES},
         "ctr_against": name,
         "ctr_mae": float(np.abs(error).mean()) if len(error) else float("nan"),
         "ctr_bias": float(error.mean()) if len(error) else float("nan"),
-        "ctr_limits": [float(error.mean() - spread), float(error.mean() + spread)] if len(error) else [None, None],
+        "ctr_limits": [float(error.mean() - spread), float(error.mean() + spread)]
+        if len(error)
+        else [None, None],
         "ctr_r": correlation,
         "not_measurable": float(table["ctr"].isna().mean()),
         "n_images": len(table),

@@ -1,4 +1,4 @@
-"""How good and how honest a posterior is: AUROC and AUPRC with intervals by patient, ECE and Brier at a stated prior."""
+"""How good and how honest a posterior is: AUROC and AUPRC by patient, ECE and Brier at a stated prior."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -26,7 +26,7 @@ def wanted_sign(group: str, direction: int = 1) -> int:
 
 
 def shift(before: Array, after: Array) -> Array:
-    """after - before, NaN where either is not measurable."""
+    """After - before, NaN where either is not measurable."""
     return np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
 
 

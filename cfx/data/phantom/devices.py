@@ -25,6 +25,9 @@ SUPPORT = ("pacemaker", "central_line", "tube", "ecg")
 """Columns that say whether a patient carries a support device (text markers are none)."""
 
 
+LARGEST_ZOOM = 1.4
+"""Zoom up to which lines are drawn without gaps."""
+
 _PLACES = (
     "pacemaker_x",
     "pacemaker_y",
@@ -73,51 +76,49 @@ def draw(values: Values, where: Grid) -> Equipment:
 
 
 def _tubes(where: Grid, points: Tensor, radius: float) -> Tensor:
-    """Chord (0 to 1) through a bent cylinder along points (B, P, 2); never thinner than the pixels can show.
+    """Chord (0 to 1) through a bent cylinder along close points (B, N, 2); never thinner than pixels can show.
 
-    The line is walked in steps of a third of its radius, and only pixels about each step are looked at: the
-    distance to the nearest step is the distance to the line within 2 % of the radius.
+    Only the pixels about each point are looked at, and the nearest point stands for the line. All numbers of steps
+    follow from the size of the grid alone, so that a patient's picture does not depend on who else is drawn.
     """
     count, height, width = where.x.shape
+    walk = points.float()
     thick = where.pixel.clamp_min(radius)
-    walk = _walk(points.float(), float(thick.min()) / 3.0)
-    pixel = where.pixel
-    # a leaning patient's x changes by less than a pixel over the reach of a wire, so rows are found first
-    row = ((walk[..., 1:] - where.y[:, :1, 0:1]) / (where.y[:, 1:2] - where.y[:, :1])).round()
-    row = row.clamp_(0, height - 1).long().squeeze(-1)
+    reach = math.ceil(max(0.5 * radius * width * LARGEST_ZOOM, 1.0)) + 1
+    # rows are evenly spaced, and within a row columns are: the nearest pixel is found by division
+    row = (
+        ((walk[..., 1:] - where.y[:, :1]) / (where.y[:, 1:2] - where.y[:, :1])).round_().clamp_(0, height - 1)
+    )
+    row = row.long().squeeze(-1)
     first = torch.gather(where.x[:, :, 0], 1, row)
-    column = ((walk[..., 0] - first) / pixel.squeeze(-1)).round().clamp_(0, width - 1).long()
-    reach = int(torch.ceil((thick / pixel).max())) + 1
+    column = ((walk[..., 0] - first) / where.pixel.squeeze(-1)).round_().clamp_(0, width - 1).long()
     span = torch.arange(-reach, reach + 1)
     rows = (row[..., None, None] + span.reshape(-1, 1)).clamp_(0, height - 1)
     columns = (column[..., None, None] + span.reshape(1, -1)).clamp_(0, width - 1)
     flat = (rows * width + columns).reshape(count, -1)
-    dx = torch.gather(where.x.reshape(count, -1), 1, flat).reshape(count, len(walk[0]), -1) - walk[..., :1]
-    dy = torch.gather(where.y[..., 0], 1, rows.expand_as(rows + columns).reshape(count, -1))
-    dy = dy.reshape(count, len(walk[0]), -1) - walk[..., 1:]
-    inside = (1.0 - (dx.square_() + dy.square_()) / thick.square()).clamp_min_(0.0).sqrt_()
+    near_x = torch.gather(where.x.reshape(count, -1), 1, flat).reshape(*row.shape, len(span), len(span))
+    near_y = torch.gather(where.y[..., 0], 1, rows.reshape(count, -1)).reshape(*row.shape, len(span), 1)
+    square = (near_x - walk[..., :1, None]).square_() + (near_y - walk[..., 1:, None]).square_()
+    inside = (1.0 - square / thick.square().unsqueeze(-1)).clamp_min_(0.0).sqrt_()
     drawn = torch.zeros(count, height * width)
     drawn.scatter_reduce_(1, flat, inside.reshape(count, -1), "amax")
     # a wire thinner than a pixel loses contrast, as a real one does, but not all of it
     return drawn.reshape(count, height, width) * (radius / thick).sqrt()
 
 
-def _walk(points: Tensor, step: float) -> Tensor:
-    """Points (B, P, 2) joined by straight lines and cut into equal pieces of at most `step`: (B, Q, 2)."""
-    lengths = (points[:, 1:] - points[:, :-1]).square().sum(dim=-1).sqrt()
-    pieces = torch.ceil(lengths.amax(dim=0) / step).long().clamp_min(1).tolist()
-    parts = []
-    for index, number in enumerate(pieces):
-        share = (torch.arange(number) / number).reshape(1, -1, 1)
-        parts.append(points[:, index : index + 1] * (1.0 - share) + points[:, index + 1 : index + 2] * share)
-    return torch.cat([*parts, points[:, -1:]], dim=1)
+def _curve(points: list[tuple[Tensor, Tensor]], where: Grid, radius: float, length: float) -> Tensor:
+    """Bezier curve (Bernstein form) with the given corners, in steps of 0.4 radii of what is drawn: (B, N, 2).
 
-
-def _curve(points: list[tuple[Tensor, Tensor]], pieces: int = 7) -> Tensor:
-    """Bezier curve (Bernstein form) with the given corners, sampled at its ends and between: (B, pieces + 1, 2)."""
+    Args:
+        points: corners, x and y (B,) each.
+        where: the grid; it decides how thin a line can be.
+        radius: radius of the line.
+        length: greatest length of the curve.
+    """
     corners = torch.stack([torch.stack(pair, dim=-1) for pair in points], dim=1)
     order = len(points) - 1
-    t = torch.linspace(0.0, 1.0, pieces + 1, dtype=corners.dtype)
+    thinnest = max(radius, 2.0 / (where.x.shape[-1] * LARGEST_ZOOM))
+    t = torch.linspace(0.0, 1.0, math.ceil(length / (0.4 * thinnest)) + 1, dtype=corners.dtype)
     terms = [math.comb(order, k) * t**k * (1.0 - t) ** (order - k) for k in range(order + 1)]
     return torch.stack(terms, dim=-1) @ corners
 
@@ -132,11 +133,11 @@ def _pacemaker(values: Values, where: Grid) -> Tensor:
     can = (1.0 - u.square().square() - v.square().square()).clamp(0.0, 1.0).pow(0.25) * 1.1
     zero = torch.zeros_like(px)
     vein = (zero + 0.10, zero - 0.58)
+    lines = [_curve([(px - 0.08, py - 0.03), (px - 0.16, py - 0.17), vein], where, 0.012, 0.5)]
     for end in ((zero - 0.06, zero + 0.16), (zero + 0.20, zero + 0.30)):
-        outer = _curve([(px - 0.08, py - 0.03), (px - 0.16, py - 0.17), vein])
-        inner = _curve([vein, (zero - 0.14, zero - 0.42), (zero - 0.20, zero + 0.18), end])
-        can = torch.maximum(can, _tubes(where, torch.cat([outer, inner[:, 1:]], dim=1), 0.012) * 0.65)
-    return can
+        corners = [vein, (zero - 0.14, zero - 0.42), (zero - 0.20, zero + 0.18), end]
+        lines.append(_curve(corners, where, 0.012, 1.2))
+    return torch.maximum(can, _tubes(where, torch.cat(lines, dim=1), 0.012) * 0.65)
 
 
 def _central_line(values: Values, where: Grid) -> Tensor:
@@ -144,38 +145,35 @@ def _central_line(values: Values, where: Grid) -> Tensor:
     side, tip = values["line_side"], values["line_tip"]
     zero = torch.zeros_like(side)
     start = (side * 0.20, zero - 1.02)
-    points = _curve([start, (side * 0.22, zero - 0.62), (zero - 0.12, zero - 0.60), (zero - 0.10, tip)], 9)
-    return _tubes(where, points, 0.012) * 0.42
+    corners = [start, (side * 0.22, zero - 0.62), (zero - 0.12, zero - 0.60), (zero - 0.10, tip)]
+    return _tubes(where, _curve(corners, where, 0.012, 1.3), 0.012) * 0.42
 
 
 def _tube(values: Values, where: Grid) -> Tensor:
-    """An endotracheal tube in the trachea, with its denser wall."""
+    """An endotracheal tube in the trachea."""
     tip = values["tube_tip"]
     zero = torch.zeros_like(tip)
-    points = torch.stack(
-        [torch.stack([zero + 0.01, zero - 1.15], -1), torch.stack([zero - 0.004, tip], -1)], dim=1
-    )
-    return _tubes(where, points, 0.024) * 0.34
+    corners = [(zero + 0.01, zero - 1.15), (zero - 0.004, tip)]
+    return _tubes(where, _curve(corners, where, 0.024, 0.8), 0.024) * 0.34
 
 
 def _ecg(values: Values, where: Grid) -> Tensor:
     """Three electrodes, each with its wire to the edge of the film."""
     bend, level = values["ecg_bend"], values["ecg_y"]
     zero = torch.zeros_like(bend)
-    drawn: Tensor | None = None
+    wires, discs = [], []
     for x, y, end_x, end_y in (
         (-0.55, -0.45, -0.20, -1.1),
         (0.58, -0.38, 0.25, -1.1),
         (0.60, 0.55, 1.3, 0.15),
     ):
         place = (zero + x, level + y)
-        wire = _curve([place, (zero + x + bend, level + y - 0.25), (zero + end_x, zero + end_y)])
-        part = _tubes(where, wire, 0.009) * 0.55
-        disc = ((where.x - plane(place[0])).square() + (where.y - plane(place[1])).square()).sqrt()
-        part = torch.maximum(part, (1.0 - (disc / 0.042).pow(6)).clamp_min(0.0) * 0.50)
-        drawn = part if drawn is None else torch.maximum(drawn, part)
-    assert drawn is not None
-    return drawn
+        corners = [place, (zero + x + bend, level + y - 0.25), (zero + end_x, zero + end_y)]
+        wires.append(_curve(corners, where, 0.009, 1.1))
+        square = (where.x - plane(place[0])).square_() + (where.y - plane(place[1])).square()
+        discs.append((1.0 - (square / 0.042**2).pow_(3)).clamp_min_(0.0))
+    nearest = torch.maximum(torch.maximum(discs[0], discs[1]), discs[2]) * 0.50
+    return torch.maximum(nearest, _tubes(where, torch.cat(wires, dim=1), 0.009) * 0.55)
 
 
 def _markers(values: Values, where: Grid, path: Tensor, cover: Tensor) -> None:

@@ -206,7 +206,7 @@ def fluid_level(values: Values, x: Tensor) -> Tensor:
     left = (x > 0).to(x.dtype)
     present = left * at("fluid_left") + (1.0 - left) * at("fluid_right")
     floor = torch.where(left > 0, at("dome_left"), at("dome_right")) + at("recess")
-    level = floor + 0.07 - 0.36 * at("severity_pleural_effusion") * at("fluid_slope").clamp(0.8, 1.2)
+    level = floor + 0.07 - 0.50 * at("severity_pleural_effusion") * at("fluid_slope").clamp(0.8, 1.2)
     gap = (at("thorax") - x.abs()).clamp_min(0.0)
     meniscus = 0.16 * torch.exp(-gap / 0.14)
     return level + 0.10 - meniscus + 4.0 * (1.0 - present)

@@ -60,7 +60,7 @@ def _chest(
     contents = torch.maximum(_mediastinum(where, lines), _heart_chord(shape, where, lines)) * depth
     # organs in the chest take the place of air: they never add more than the air there was
     contents *= (air / (0.30 * depth)).clamp_max_(1.0).mul_(solid)
-    contents = torch.minimum(contents, air * 0.96)
+    contents = torch.minimum(contents, air * (0.98 * solid))
     markings = _lung_markings(values, where)
     markings += texture * 0.035
     return contents - air * solid + (air - contents).clamp_min_(0.0).mul_(markings)

@@ -36,7 +36,7 @@ from cfx.data.phantom.render import render, tensors
 FOLDER = "CheXpert-v1.0-phantom"
 """Name of the data set's folder."""
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same configuration gives other pictures or labels."""
 
 FIRST: dict[str, int] = {"train": 1, "valid": 50001, "test": 70001}

@@ -134,7 +134,7 @@ def warp(image: Tensor, velocity: Tensor) -> Tensor:
 def structure(image: Tensor) -> Tensor:
     """The large shapes of pictures: a median filter over a thirteenth of the width.
 
-    Organs keep their sharp borders; ribs, vessels, wires, tubes, letters and grain are narrower than half the window and
+    Organs keep their sharp borders; ribs, vessels, wires, tubes, letters and grain, narrower than half the window,
     vanish. A radiograph is a projection: what grows in it does not drag along the ribs before and behind it.
 
     Args:
