@@ -1,0 +1,125 @@
+"""The whole chain with real networks, two steps a stage, as a user starts it; then what its run is good for."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cfx.evaluation.rows import COLUMNS
+from cfx.evaluation.summary import KEYS
+from cfx.runs import Run
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "PYTHONWARNINGS": "ignore"}
+
+
+def cfx(verb: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a verb as a user does, in a folder that is not the checkout."""
+    command = [sys.executable, "-m", f"cfx.{verb}", *arguments]
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=900)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("user's folder, with [all] = sorts")
+
+
+@pytest.fixture(scope="module")
+def smoke(place: Path) -> Run:
+    done = cfx("train", "task=cardiomegaly", "trainer=smoke", "logger=tensorboard", cwd=place)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Plan" in done.stdout and "explainer" in done.stdout
+    found = [
+        path for path in (place / "runs/smoke").glob("cardiomegaly-phantom-explainer-*") if path.is_dir()
+    ]
+    assert len(found) == 1
+    return Run.open(found[0])
+
+
+def test_a_run_is_complete(smoke: Run) -> None:
+    assert smoke.finished
+    for name in ("config.yaml", "plan.json", "metrics.csv", "environment.json", "weights.safetensors"):
+        assert (smoke.path / name).is_file(), name
+    assert set(smoke.part_names()) >= {"blackbox", "transfer", "segmenter", "judge"}
+    environment = smoke.environment()
+    assert environment["steps"] == 2 and environment["seed"] == 0
+    assert str(Path.home()) not in json.dumps(environment)
+    rows = smoke.evaluation.counterfactuals()
+    assert list(rows.columns) == list(COLUMNS) and rows["target"].nunique() == 11
+    metrics = smoke.evaluation.metrics()
+    assert list(metrics) == list(KEYS)
+    assert "NaN" not in (smoke.evaluation.path / "metrics.json").read_text()
+    assert smoke.evaluation.report.is_file()
+    logged = pd.read_csv(smoke.metrics_file)
+    assert {"train/loss_generator", "train/loss_discriminator", "valid/target_mae"} <= set(logged.columns)
+    assert list((smoke.path / "tensorboard").rglob("events.*"))
+
+
+def test_the_same_command_finds_its_run(smoke: Run, place: Path) -> None:
+    again = cfx("train", "task=cardiomegaly", "trainer=smoke", cwd=place)
+    assert again.returncode == 0 and "finished already" in again.stdout
+
+
+def test_a_moved_run_explains_a_file(smoke: Run, place: Path) -> None:
+    moved = place / "moved, = run"
+    shutil.copytree(smoke.path, moved)
+    picture = next((place / "runs").rglob("view1_frontal.jpg"))
+    done = cfx("explain", f"run={moved}", f"input={picture}", "output=out", cwd=place)
+    assert done.returncode == 0, done.stderr[-2000:]
+    numbers = json.loads(next((place / "out").rglob("numbers.json")).read_text())
+    assert numbers and list((place / "out").rglob("progression.png"))
+
+
+def test_another_data_set_needs_a_folder_of_its_own(smoke: Run, place: Path) -> None:
+    refused = cfx("evaluate", f"run={smoke.path}", cwd=place)
+    assert refused.returncode == 2 and "output" in refused.stderr and "Traceback" not in refused.stderr
+    refused = cfx("evaluate", f"run={smoke.path}", "data.source.site=B", cwd=place)
+    assert refused.returncode == 2 and "output" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["task=cardiomegally"], "cardiomegaly"),
+        (["data.sise=64"], "size"),
+        (["data=chexpert", "data.root=/nowhere"], "data.root"),
+        (["data=chexpert"], "data.root"),
+        (["task.finding=Cardiomegali"], "Cardiomegaly"),
+        (["blackbox=checkpoint", "blackbox.path=/nowhere"], "blackbox.path"),
+        (["blackbox=exported", "blackbox.path=/nowhere.pt"], "blackbox.path"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], named: str, tmp_path: Path) -> None:
+    done = cfx("train", *arguments, "trainer=smoke", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr[-2000:]
+    lines = done.stderr.strip().splitlines()
+    assert lines[-1].startswith("error: ") and named in lines[-1] and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_lose_what_one_loses(place: Path, smoke: Run) -> None:
+    """The explainer's losses by two CPU processes of half the batch match one process's, step by step."""
+    assert smoke.finished
+    arguments = ["task=cardiomegaly", "trainer=smoke", "runs=ddp", f"data.root={place / 'runs/phantom'}"]
+    two = ["trainer.devices=2", "trainer.strategy=ddp_find_unused_parameters_true"]
+    done = cfx("train", *arguments, *two, cwd=place)
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = next(
+        path for path in (place / "ddp/smoke").glob("cardiomegaly-phantom-explainer-*") if path.is_dir()
+    )
+    one, both = (pd.read_csv(path / "metrics.csv") for path in (smoke.path, run))
+    for name in ("train/loss_discriminator", "train/loss_generator"):
+        assert both[name].dropna().tolist() == pytest.approx(one[name].dropna().tolist(), abs=5e-3), name
+
+
+@pytest.mark.slow
+def test_a_multirun_over_two_tasks(place: Path) -> None:
+    done = cfx("train", "-m", "name=tasks", "task=cardiomegaly,pleural_effusion", "trainer=smoke", cwd=place)
+    assert done.returncode == 0, done.stderr[-3000:]
+    jobs = sorted((place / "multirun/tasks").glob("*/run.json"))
+    assert len(jobs) == 2
+    assert all(Run(place / json.loads(job.read_text())["run"]).finished for job in jobs)
