@@ -202,7 +202,7 @@ def clinical_section(
                 "thorax_change": spread(asked, clinical.relative_change(*widths)),
                 "thorax_shift": spread(asked, clinical.shift(*widths)),
                 "heart_shift": spread(asked, heart),
-                "not_measurable": spread(asked, failed.astype(np.float64)),
+                "not_measurable": spread(asked, np.where(np.isnan(asked["p_after"]), np.nan, failed)),
             },
             boot,
         )

@@ -20,9 +20,11 @@ def test_l1_is_on_the_grey_scale_from_zero_to_one() -> None:
 
 
 def test_edge_energy_of_a_ramp_and_of_nothing() -> None:
-    ramp = (0.1 * torch.arange(8.0)).expand(1, 1, 8, 8)
-    assert o.edge_energy(ramp)[0, 0, 3, 3].item() == pytest.approx(0.01, rel=1e-4)
-    assert o.edge_energy(torch.ones(1, 1, 8, 8)).abs().max().item() == 0
+    ramp = (0.1 * torch.arange(64.0)).expand(1, 1, 64, 64)
+    energy = o.edge_energy(ramp, disc(16))[0, 0]
+    assert energy[32, 48].item() == pytest.approx(0.01, rel=1e-3)  # the border runs down, the ramp across
+    assert energy[16, 32].item() == pytest.approx(0, abs=1e-6)  # here the ramp runs along the border
+    assert o.edge_energy(torch.ones(1, 1, 64, 64), disc(16)).abs().max().item() == 0
 
 
 def test_the_forsaken_border_is_that_of_the_old_heart_outside_the_new() -> None:
