@@ -59,6 +59,8 @@ class GanExplainer(Explainer):
         overshoot: strength up to which the edit is scaled where the target is not met before.
         refinements: rounds in which the black box is asked again between the two points around the target.
         chunk: pictures drawn at once.
+        target_limit: the calibrated knob aims at targets clipped to this and 1 minus it: a probability of 1 has no
+            finite logit, and beyond what the black box says of real pictures lies caricature.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class GanExplainer(Explainer):
         overshoot: float = 1.5,
         refinements: int = 2,
         chunk: int = 256,
+        target_limit: float = TARGET_LIMIT,
         name: str = "explainer",
     ) -> None:
         super().__init__()
@@ -88,6 +91,7 @@ class GanExplainer(Explainer):
         self.conditioning = Conditioning(conditioning, bins)
         self.anchors, self.settings, self.overshoot = anchors, settings, overshoot
         self.refinements, self.chunk = refinements, chunk
+        self.target_limit = target_limit
 
     def train(self, mode: bool = True) -> "GanExplainer":
         """Stays in eval mode."""
@@ -97,12 +101,12 @@ class GanExplainer(Explainer):
     def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
         """Draws image (B, 1, H, W) in [-1, 1] at targets (B, T) in [0, 1]; see `Explainer.explain`.
 
-        The calibrated knob aims at targets clipped to [0.02, 0.98]: a probability of 1 has no finite logit.
+        The calibrated knob aims at targets clipped to `target_limit`.
         """
         posterior: Tensor = self.blackbox(image)
         if self.knob == "raw" or not isinstance(self.network, EditGenerator):
             return self._raw(image, posterior, targets)
-        wanted = targets.clamp(TARGET_LIMIT, 1 - TARGET_LIMIT)
+        wanted = targets.clamp(self.target_limit, 1 - self.target_limit)
         field, residual = self._anchor_edits(self.network, image, posterior)
         knob = torch.linspace(0, self.overshoot, self.settings + 1, device=image.device)[1:]
         knob = torch.cat([-knob.flip(0), knob.new_zeros(1), knob])
