@@ -19,7 +19,7 @@ from cfx.explainers.gan.output import Edit
 
 SQUARINGS = 4
 """Squarings of the flow; the first step moves a pixel by at most 1/16 of the whole displacement."""
-STRUCTURE = 1 / 16
+STRUCTURE = 0.075
 """Window of the median that separates shapes from detail, as a share of the width: 5 of 64 pixels."""
 FLOW_NODES = 4
 """Nodes of the integrated flow for each cell of the control grid."""
@@ -143,7 +143,7 @@ def structure(image: Tensor) -> Tensor:
     Returns:
         float (B, 1, H, W) in steps of 1/127.5, without gradient.
     """
-    window = 2 * round(STRUCTURE * image.shape[-1] / 2) + 1
+    window = 2 * round((STRUCTURE * image.shape[-1] - 1) / 2) + 1
     grey = ((image.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
     shapes = np.stack([cv2.medianBlur(np.ascontiguousarray(picture), window) for picture in grey[:, 0]])
     return (torch.from_numpy(shapes).to(image.device, image.dtype) / 127.5 - 1).unsqueeze(1)

@@ -51,3 +51,14 @@ def test_look_passes_gradients_to_the_picture() -> None:
     look(image, drawn([1, 2]).views[0], shift=0.06, scale=0.05, noise=0.08).sum().backward()
     assert image.grad is not None
     assert float(image.grad.abs().sum()) > 0
+
+
+def test_a_square_is_hidden_by_the_mean_grey() -> None:
+    image = torch.rand(1, 1, 64, 64)
+    still = Views(
+        torch.zeros(1, 3), torch.zeros(1), torch.zeros(1, 1, 64, 64), torch.tensor([[0.5, 0.5, 1.0]])
+    )
+    seen = look(image, still, shift=0, scale=0, noise=0, hide=0.5)
+    assert torch.allclose(seen[..., 20:44, 20:44], image.mean().expand(24, 24), atol=1e-6)
+    assert torch.allclose(seen[..., :15, :], image[..., :15, :], atol=1e-5)
+    assert torch.allclose(look(image, still, shift=0, scale=0, noise=0), image, atol=1e-5)
