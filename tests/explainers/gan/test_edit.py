@@ -81,7 +81,7 @@ def test_same_edit_at_full_resolution() -> None:
         0.1 * torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(3)),
     )
     for shapes_too, bound in ((False, 0.03), (True, 0.05)):
-        # The median's window is a whole number of pixels, 5 of 64 and 39 of 512, so with it the two differ a little more.
+        # The median's window is a whole number of pixels, 5 of 64 and 39 of 512: with it the two differ a little more.
         known = (None, None) if shapes_too else (wave(512, 512), wave(64, 64))
         large = apply_edit(wave(512, 512), field, residual, known[0])
         small = apply_edit(wave(64, 64), field, residual, known[1])

@@ -83,7 +83,8 @@ def test_an_unreachable_target_gets_the_strongest_edit_within_bounds() -> None:
 
 
 def test_the_edits_draw_the_pictures_and_carry_to_full_resolution() -> None:
-    large = F.interpolate(0.2 * torch.randn(2, 1, 16, 16), size=(256, 256), mode="bicubic")
+    drawn = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    large = F.interpolate(0.3 * drawn, size=(256, 256), mode="bicubic")
     image = F.interpolate(large, size=(64, 64), mode="area")
     made = explainer(generator(field=0.5, residual=0.9), Brightness(slope=60.0)).explain(
         image, torch.ones(2, 1)
@@ -92,8 +93,7 @@ def test_the_edits_draw_the_pictures_and_carry_to_full_resolution() -> None:
     field, residual = made.edits.field[:, 0], made.edits.residual[:, 0]
     assert torch.allclose(apply_edit(image, field, residual), made.images[:, 0], atol=1e-6)
     shrunk = F.interpolate(apply_edit(large, field, residual), size=(64, 64), mode="area")
-    # The picture is pure texture near the window's width, the hardest case for shapes told apart at two resolutions.
-    assert float((shrunk - made.images[:, 0]).abs().mean()) < 0.12 * float(
+    assert float((shrunk - made.images[:, 0]).abs().mean()) < 0.1 * float(
         (image - made.images[:, 0]).abs().mean()
     )
 
