@@ -1,0 +1,91 @@
+"""The scripts that freeze, pool and ship what runs measured."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cfx.runs import Run
+
+
+def script(repository: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, repository / "experiments" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def finished(path: Path, seed: int, rows: pd.DataFrame | None = None) -> Run:
+    run = Run.create(path)
+    config: dict[str, Any] = {
+        "model": {"name": "classifier", "prior": 0.5},
+        "data": {"root": "/somewhere/private/nih"},
+    }
+    run.write_config(config)
+    run.write_environment({"seed": seed, "minutes": 1.0, "commit": "abc", "device": "cpu"})
+    run.write_weights({"a": torch.zeros(2)})
+    run.copy_part("blackbox", run)
+    run.evaluation.write_metrics({"seed": seed})
+    if rows is not None:
+        run.evaluation.write_counterfactuals(rows)
+    return run
+
+
+def multirun(place: Path, runs: list[Run]) -> Path:
+    for number, run in enumerate(runs):
+        (place / str(number)).mkdir(parents=True)
+        (place / str(number) / "run.json").write_text(json.dumps({"run": str(run.path)}))
+    return place
+
+
+def test_each_seed_of_a_multirun_is_frozen(repository: Path, tmp_path: Path) -> None:
+    freeze = script(repository, "freeze")
+    place = multirun(tmp_path / "multirun", [finished(tmp_path / f"r{seed}", seed) for seed in (0, 1, 2)])
+    (tmp_path / "r0/evaluation/progressions.png").write_bytes(b"picture")
+    for number, run in enumerate(freeze.runs_of(place)):
+        freeze.freeze(tmp_path / "study", run, number == 0)
+    assert [
+        json.loads((tmp_path / f"study/seed{s}/metrics.json").read_text())["seed"] for s in (0, 1, 2)
+    ] == [0, 1, 2]
+    assert (tmp_path / "study/progression.png").read_bytes() == b"picture"
+    assert freeze.main([]) == 2
+
+
+def test_folds_are_pooled_once_an_image(repository: Path, tmp_path: Path) -> None:
+    pool = script(repository, "pool_folds")
+    generator = np.random.default_rng(0)
+    tables = []
+    for fold in range(2):
+        label = np.arange(40) % 2
+        posterior = np.clip(0.5 + 0.4 * (label - 0.5) + 0.1 * generator.standard_normal(40), 0, 1)
+        names = [f"{fold}-{k}" for k in range(40)]
+        tables.append(
+            pd.DataFrame({"image_id": names, "patient_id": names, "label": label, "posterior": posterior})
+        )
+    runs = [finished(tmp_path / f"f{fold}", 0, table) for fold, table in enumerate(tables)]
+    pooled = pool.pool(pool.folds_of(multirun(tmp_path / "folds", runs)))
+    assert pooled["pooled"]["n_images"] == 80 and pooled["pooled"]["auroc"] > 0.9
+    assert len(pooled["auroc_by_fold"]) == 2
+    with pytest.raises(ValueError, match="two folds"):
+        pool.pool([runs[0], runs[0]])
+
+
+def test_a_shipped_run_names_no_folder_of_this_machine(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship = script(repository, "ship")
+    package = tmp_path / "cfx"
+    package.mkdir()
+    monkeypatch.setattr(ship.cfx, "__file__", str(package / "__init__.py"))
+    run = finished(tmp_path / "run", 0)
+    folder = ship.ship(run, "demo")
+    assert Run(folder).config["data"]["root"] == "nih"
+    assert Run(folder).part_names() == ["blackbox"]
+    assert not any("private" in file.read_text(errors="ignore") for file in folder.rglob("*.yaml"))
