@@ -106,7 +106,16 @@ class GanExplainer(Explainer):
         posterior: Tensor = self.blackbox(image)
         if self.knob == "raw" or not isinstance(self.network, EditGenerator):
             return self._raw(image, posterior, targets)
+        # A picture that is beyond a limit already stays where it is: asked for 0, nothing may rise.
+        least = posterior.clamp(max=self.target_limit)[:, None]
+        most = posterior.clamp(min=1 - self.target_limit)[:, None]
         wanted = targets.clamp(self.target_limit, 1 - self.target_limit)
+        wanted = torch.where(
+            targets <= self.target_limit, torch.minimum(wanted, least.maximum(targets)), wanted
+        )
+        wanted = torch.where(
+            targets >= 1 - self.target_limit, torch.maximum(wanted, most.minimum(targets)), wanted
+        )
         field, residual = self._anchor_edits(self.network, image, posterior)
         knob = torch.linspace(0, self.overshoot, self.settings + 1, device=image.device)[1:]
         knob = torch.cat([-knob.flip(0), knob.new_zeros(1), knob])

@@ -123,3 +123,15 @@ def test_nothing_in_an_explainer_trains_and_chunks_do_not_matter() -> None:
 def test_unknown_knob_is_refused() -> None:
     with pytest.raises(ValueError, match="knob"):
         explainer(generator(), knob="loose")
+
+
+def test_a_picture_beyond_the_knobs_end_stays_where_it_is() -> None:
+    """Asked for 0 with a posterior of .01, the knob must not raise it to its own limit of .1."""
+    image = batch(1)["image"] * 0 - 0.5
+    made = explainer(generator(field=0.5, residual=0.9), Brightness(slope=10.0))
+    made.target_limit = 0.1
+    p = made.blackbox(image)
+    assert float(p) < 0.05
+    drawn = made.explain(image, torch.tensor([[0.0, 1.0]]))
+    assert torch.allclose(drawn.images[:, 0], image, atol=1e-5)
+    assert float(drawn.posterior[0, 1]) > float(p)
