@@ -25,9 +25,9 @@ def masks_of(values: dict[str, torch.Tensor], size: int) -> torch.Tensor:
 def test_the_ratio_is_that_of_the_masks(crowd: pd.DataFrame) -> None:
     """Extreme columns of hard masks at 1,024 px, counted without any help of the code under test."""
     values = render.tensors(crowd)
-    masks = masks_of(values, 1024).numpy()
-    heart = masks[:, 0].any(axis=1)
-    lungs = masks[:, 1:].any(axis=(1, 2))
+    masks = masks_of(values, 1024)
+    heart = masks[:, 0].any(dim=1).numpy()
+    lungs = masks[:, 1:].any(dim=1).any(dim=1).numpy()
     width = [np.ptp(np.flatnonzero(row)) + 1 for row in heart]
     span = [np.ptp(np.flatnonzero(row)) + 1 for row in lungs]
     np.testing.assert_allclose(ratio_of(values), np.divide(width, span), atol=0.0025)

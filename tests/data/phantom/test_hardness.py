@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_auroc
 
 from cfx.classifiers.networks import SmallNet
-from cfx.data.phantom import anatomy, noise, render, write
+from cfx.data.phantom import anatomy, geometry, noise, render, write
 
 Floats = npt.NDArray[np.float64]
 
@@ -93,7 +93,7 @@ def network_scores(train: Part, test: Part, steps: int) -> Tensor:
         logit = network(shaken(train.image[rows], draw))[:, 0]
         loss = nn.functional.binary_cross_entropy_with_logits(logit, label[rows])
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     network.eval()
@@ -104,7 +104,7 @@ def network_scores(train: Part, test: Part, steps: int) -> Tensor:
 def test_the_ratio_tells_the_finding() -> None:
     frame = anatomy.sample(0, range(1, 2001))
     values = render.tensors(frame)
-    ratio = render.geometry.ratio(values, render.geometry.heart(values))
+    ratio = geometry.ratio(values, geometry.heart(values))
     label, call = (torch.tensor(frame[f"{name}_cardiomegaly"].to_numpy()) for name in ("label", "call"))
     assert 0.95 < auroc(ratio, label) < 0.99
     assert 0.98 < auroc(ratio, call) < 0.999

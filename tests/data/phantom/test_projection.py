@@ -8,7 +8,7 @@ import torch
 from cfx.data.phantom import geometry, noise, projection, render
 
 
-def path_of(frame: pd.DataFrame, size: int = 128, **columns: float) -> torch.Tensor:
+def path_of(frame: pd.DataFrame, *, size: int = 128, **columns: float) -> torch.Tensor:
     values = render.tensors(frame.assign(**columns))
     shape, grid = geometry.heart(values), geometry.grid(values, size)
     lines = geometry.outlines(values, shape, grid)
@@ -34,7 +34,7 @@ def test_a_chord_is_zero_outside_and_one_in_the_middle() -> None:
 
 
 def test_paths_are_those_of_a_chest(crowd: pd.DataFrame, drawn: render.Drawn) -> None:
-    path = path_of(crowd, 256, severity_pleural_effusion=-0.5, severity_edema=0.0)
+    path = path_of(crowd, size=256, severity_pleural_effusion=-0.5, severity_edema=0.0)
     values = render.tensors(crowd.assign(severity_pleural_effusion=-0.5))
     grid = geometry.grid(values, 256)
     masks = geometry.masks(geometry.outlines(values, geometry.heart(values), grid), grid)
@@ -72,10 +72,8 @@ def test_edema_adds_haze_near_the_hila_most(crowd: pd.DataFrame) -> None:
 
 
 def test_more_fluid_is_whiter_at_the_base(crowd: pd.DataFrame) -> None:
-    sides = {"fluid_left": 1.0, "fluid_right": 1.0}
-    change = path_of(crowd, severity_pleural_effusion=1.2, **sides) - path_of(
-        crowd, severity_pleural_effusion=0.0, **sides
-    )
+    both = crowd.assign(fluid_left=1.0, fluid_right=1.0)
+    change = path_of(both, severity_pleural_effusion=1.2) - path_of(both, severity_pleural_effusion=0.0)
     assert change.min() > -0.1
     assert change.amax(dim=(1, 2)).min() > 0.3
     assert change[:, :40].abs().max() < 0.05

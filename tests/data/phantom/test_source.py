@@ -52,7 +52,7 @@ def test_configurations_do_not_replace_one_another(tmp_path: Path) -> None:
 
 def test_it_takes_numbers_as_hydra_gives_them(tmp_path: Path) -> None:
     counts = OmegaConf.create({"train": 2, "valid": 1, "test": 1})
-    assert Phantom(tmp_path, 32, counts).recipe.patients == {"train": 2, "valid": 1, "test": 1}  # type: ignore[arg-type]
+    assert Phantom(tmp_path, 32, counts).recipe.patients == {"train": 2, "valid": 1, "test": 1}
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from cfx.data.labels import CHEXPERT_FINDINGS
@@ -18,10 +21,8 @@ from cfx.data.reading import read_mask
 SMALL = {"train": 4, "valid": 2, "test": 2}
 
 
-def recipe(**changes: object) -> write.Recipe:
-    return write.Recipe(
-        **({"size": 32, "patients": SMALL, "seed": 0, "site": "A", "correlated": False} | changes)
-    )  # type: ignore[arg-type]
+def recipe(**changes: Any) -> write.Recipe:
+    return replace(write.Recipe(size=32, patients=SMALL, seed=0, site="A", correlated=False), **changes)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -160,8 +161,6 @@ def test_of_many_writers_one_writes(tmp_path: Path) -> None:
 
 
 def test_threads_do_not_change_the_pictures(tmp_path: Path) -> None:
-    import torch
-
     before = torch.get_num_threads()
     counts = {"train": 20, "valid": 1, "test": 1}
     try:
