@@ -42,6 +42,30 @@ class LoadedRun:
     transfer: BlackBox | None
 
 
+def check_given(config: Config) -> None:
+    """Refuse a black box or segmenter that is not there, before anything is trained for it.
+
+    Raises:
+        MissingPath: naming `blackbox.path`, `anatomy.path` or `anatomy.judge_path`.
+    """
+    blackbox, anatomy = config["blackbox"], config["anatomy"]
+    if blackbox["kind"] == "checkpoint":
+        black_box_of(Run.open(blackbox["path"], "blackbox.path"), config["task"]["finding"])
+    elif blackbox["kind"] == "exported":
+        _exported_file(blackbox)
+    for key in ("path", "judge_path"):
+        if anatomy.get(key):
+            Run.open(anatomy[key], f"anatomy.{key}")
+
+
+def _exported_file(node: Config) -> Path:
+    origin = Path(str(node["path"])).expanduser()
+    if not origin.is_file():
+        remedy = "give a TorchScript or torch.export file"
+        raise MissingPath("blackbox.path", str(node["path"]), "there is no such file", remedy)
+    return origin
+
+
 def external_part(config: Config, part: Run) -> None:
     """Copy a black box that is not trained here into `parts/blackbox`, so that the run needs it no longer.
 
@@ -50,14 +74,7 @@ def external_part(config: Config, part: Run) -> None:
     """
     node = config["blackbox"]
     if node["kind"] == "exported":
-        origin = Path(str(node["path"])).expanduser()
-        if not origin.is_file():
-            raise MissingPath(
-                "blackbox.path",
-                str(node["path"]),
-                "there is no such file",
-                "give a TorchScript or torch.export file",
-            )
+        origin = _exported_file(node)
         write_atomic(part.path / "model.pt", lambda beside: shutil.copyfile(origin, beside))
         part.write_config({"blackbox": node})
     elif node["kind"] == "torchxrayvision":

@@ -20,7 +20,7 @@ from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
 from cfx.explainers.base import Explainer
 from cfx.fitting import device_of, fit, shipped
-from cfx.loading import external_part, load_black_box, load_segmenter
+from cfx.loading import check_given, external_part, load_black_box, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
 
@@ -49,6 +49,8 @@ class Session:
 
     def run(self) -> Run:
         """Make whatever is missing, in order, and return the finished run."""
+        if not chain.is_part(self.config):
+            check_given(self.config)
         run, stages = chain.agreed_plan(self.config, self.root)
         with run.lock() if rank() == 0 else _Nothing():
             if rank() == 0:
