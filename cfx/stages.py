@@ -15,7 +15,6 @@ from cfx.chain import Config, Stage, rank
 from cfx.classifiers.module import Classifier
 from cfx.data.annotations import Annotations
 from cfx.data.datamodule import ChestXrayDataModule
-from cfx.errors import UserError
 from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
 from cfx.explainers.base import Explainer
@@ -227,6 +226,3 @@ class _Nothing:
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None: ...
-
-
-__all__ = ["Session", "UserError"]

@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cfx.explainers.gan.output import Edit
-
 SQUARINGS = 4
 """Squarings of the flow; the first step moves a pixel by at most 1/16 of the whole displacement."""
 STRUCTURE = 0.075
@@ -166,9 +164,3 @@ def apply_edit(image: Tensor, field: Tensor, residual: Tensor, shapes: Tensor | 
     shapes = structure(image) if shapes is None else shapes
     added = spread(residual, height, width, odd=False)
     return (image + (warp(shapes, field) - shapes) + added).clamp(-1, 1)
-
-
-def scale_edit(edit: Edit, strength: Tensor) -> Edit:
-    """The edit with each image's field and residual multiplied by `strength` (B,)."""
-    factor = strength.view(-1, 1, 1, 1)
-    return Edit(edit.field * factor, edit.residual * factor)

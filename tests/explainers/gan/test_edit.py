@@ -8,14 +8,12 @@ from torch.nn import functional as F
 from cfx.explainers.gan.edit import (
     apply_edit,
     displacement,
-    scale_edit,
     spline_basis,
     spread,
     still_border,
     structure,
     warp,
 )
-from cfx.explainers.gan.output import Edit
 
 
 def smooth_field(scale: float = 0.05, seed: int = 0) -> Tensor:
@@ -125,13 +123,6 @@ def test_a_field_to_the_right_reads_from_the_right() -> None:
     columns = torch.arange(64.0)
     centre = (moved.sum(dim=(0, 1, 2)) * columns).sum() / moved.sum()
     assert float(centre) == pytest.approx(37.5 - 6, abs=0.5)
-
-
-def test_scale_edit_scales_each_image_by_its_own_strength() -> None:
-    edit = Edit(torch.ones(2, 2, 16, 16), torch.ones(2, 1, 16, 16))
-    scaled = scale_edit(edit, torch.tensor([0.5, -1.0]))
-    assert torch.equal(scaled.field[:, 0, 0, 0], torch.tensor([0.5, -1.0]))
-    assert torch.equal(scaled.residual[:, 0, 0, 0], torch.tensor([0.5, -1.0]))
 
 
 def test_fine_detail_stays_where_shapes_are_deformed() -> None:
