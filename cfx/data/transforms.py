@@ -74,6 +74,8 @@ def build_transform(
     gamma: float = 0.0,
     noise: float = 0.0,
     blur: float = 0.0,
+    distort: float = 0.0,
+    hide: float = 0.0,
     flip: float = 0.0,
     extra: Sequence[albumentations.BasicTransform] = (),
 ) -> Augment:
@@ -87,6 +89,9 @@ def build_transform(
         gamma: largest change of the exponent, as a share.
         noise: largest standard deviation of Gaussian noise, as a share of the grey range.
         blur: largest standard deviation of a Gaussian blur, in pixels.
+        distort: largest stretch of the cells of a 4 x 4 grid, as a share: organs change their proportions.
+        hide: largest side of a rectangle painted in one grey in half of the pictures, as a share of the width
+            (random erasing, Zhong et al., AAAI 2020): a classifier must not hang on one place.
         flip: chance of mirroring, see `Augment`.
         extra: further albumentations transforms, applied last.
 
@@ -102,6 +107,7 @@ def build_transform(
             hint = f"did you mean {near!r}" if near else f"choose among {', '.join(_AFFINE)}"
             raise UnknownChoice("data.transform.affine", key, "no such change", hint)
     given = {"brightness": brightness, "contrast": contrast, "gamma": gamma, "noise": noise, "flip": flip}
+    given |= {"distort": distort, "hide": hide}
     for name, value in {**given, **{f"affine.{key}": wanted[key] for key in ("shift", "scale")}}.items():
         if not 0 <= value <= 1:
             raise BadValue(f"data.transform.{name}", value, "not in [0, 1]", "give a share")
@@ -112,6 +118,8 @@ def build_transform(
     steps: list[Any] = []
     if any(wanted.values()):
         steps.append(_affine(wanted))
+    if distort:
+        steps.append(_distortion(distort))
     if brightness or contrast:
         steps.append(
             albumentations.RandomBrightnessContrast(
@@ -124,7 +132,30 @@ def build_transform(
         steps.append(albumentations.GaussianBlur(blur_limit=0, sigma_limit=(0.0, blur), p=1.0))
     if noise:
         steps.append(albumentations.GaussNoise(std_range=(0.0, noise), p=1.0))
+    if hide:
+        least = min(0.1, hide)
+        steps.append(
+            albumentations.CoarseDropout(
+                num_holes_range=(1, 1),
+                hole_height_range=(least, hide),
+                hole_width_range=(least, hide),
+                fill="random_uniform",
+                p=0.5,
+            )
+        )
     return Augment([*steps, *extra], flip=flip)
+
+
+def _distortion(limit: float) -> albumentations.GridDistortion:
+    """Return stretching of the cells of a grid, soft masks interpolated like the picture."""
+    return albumentations.GridDistortion(
+        num_steps=4,
+        distort_limit=(-limit, limit),
+        interpolation=cv2.INTER_LINEAR,
+        mask_interpolation=cv2.INTER_LINEAR,
+        border_mode=cv2.BORDER_REPLICATE,
+        p=1.0,
+    )
 
 
 def _affine(wanted: Mapping[str, float]) -> albumentations.Affine:
