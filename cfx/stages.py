@@ -174,6 +174,7 @@ class Session:
             blackbox=blackbox,
             loss={key: value for key, value in config["loss"].items() if key != "name"},
             regions=config["task"]["regions"],
+            posteriors=data.posteriors().tolist(),
         )
 
         def as_it_is(trained: pl.LightningModule) -> Explainer:

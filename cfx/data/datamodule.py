@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytorch_lightning as pl
 from filelock import FileLock
@@ -54,7 +55,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
         annotations: masks, devices and posteriors computed before; they take the place of the source's.
         masks_from: table of published masks, joined to the source's.
         balance: None, `finding` (positives of the finding make `balance_share` of the draws), or
-            `posterior` (each of ten bins of the posterior is drawn equally often).
+            `posterior` (each of ten bins of the posterior is drawn equally often), `posterior_root` (each in
+            proportion to the root of its size).
         balance_share: see `balance`.
         limit: at most so many pictures a split, half of them positive where there are enough.
         cache: folder for decoded pictures, see `cfx.data.cache`; None keeps them in memory.
@@ -98,7 +100,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         for extra in extras:
             _check_choice("data.extras", extra, ("masks", "devices"))
         if balance is not None:
-            _check_choice("data.balance", balance, ("finding", "posterior"))
+            _check_choice("data.balance", balance, ("finding", "posterior", "posterior_root"))
         if not 8 <= size <= 4096:
             raise BadValue("data.size", size, "not a size for a picture", "give 8 to 4096 pixels")
         if not 0 < balance_share < 1:
@@ -302,15 +304,45 @@ class ChestXrayDataModule(pl.LightningDataModule):
             column = self.findings.index(self.finding)
             positive = (dataset.labels[:, column] == 1.0).astype(np.int64)
             return positive, np.array([1 - self.balance_share, self.balance_share])
-        if self.balance == "posterior":
+        if self.balance in ("posterior", "posterior_root"):
             if dataset.posterior is None:
                 raise BadValue(
                     "data.balance", self.balance, "no posterior is known", "annotate with a black box first"
                 )
             known = np.isfinite(dataset.posterior)
             bins = np.minimum(np.floor(np.where(known, dataset.posterior, 0) * _BINS), _BINS - 1)
-            return np.where(known, bins, -1).astype(np.int64), np.full(_BINS, 1 / _BINS)
+            groups = np.where(known, bins, -1).astype(np.int64)
+            if self.balance == "posterior":
+                return groups, np.full(_BINS, 1 / _BINS)
+            root = np.sqrt(np.bincount(groups[groups >= 0], minlength=_BINS))
+            return groups, root / root.sum()
         return None, None
+
+    def posteriors(self, count: int = 1001) -> npt.NDArray[np.float32]:
+        """Return what the black box says of training pictures in the shares in which they are drawn.
+
+        Args:
+            count: how many quantiles.
+
+        Returns:
+            float32 (count,), rising: quantiles of the annotated posteriors, weighted as the sampler draws pictures.
+
+        Raises:
+            BadValue: no posterior is known.
+        """
+        dataset = self.dataset("train")
+        if dataset.posterior is None or not np.isfinite(dataset.posterior).any():
+            raise BadValue("data", self.source.name, "no posterior is known", "annotate with a black box first")
+        known = np.isfinite(dataset.posterior)
+        weights = known.astype(np.float64)
+        groups, shares = self._groups(dataset)
+        if groups is not None:
+            sizes = np.bincount(groups[groups >= 0], minlength=len(shares))
+            weights *= np.where(groups >= 0, (shares / np.maximum(sizes, 1))[groups], 0.0)
+        order = np.argsort(dataset.posterior[known], kind="stable")
+        sorted_, mass = dataset.posterior[known][order], np.cumsum(weights[known][order])
+        levels = (np.arange(count) + 0.5) / count * mass[-1]
+        return sorted_[np.searchsorted(mass, levels).clip(0, len(sorted_) - 1)].astype(np.float32)
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         """Return training batches, augmented, entered where a resumed run left off."""
