@@ -235,6 +235,16 @@ def test_targets_are_extreme_as_often_as_asked_and_always_the_far_end() -> None:
     assert torch.allclose(tenths, tenths.round())
 
 
+def test_natural_targets_are_quantiles_of_real_posteriors() -> None:
+    module = default(extremes=0.0, natural=1.0, posteriors=[0.01, 0.02, 0.97])
+    chosen = module.targets(module.draws(batch()), torch.full((4,), 0.5))
+    assert all(any(abs(value - real) < 1e-6 for real in (0.01, 0.02, 0.97)) for value in chosen.tolist())
+    with pytest.raises(ValueError, match="needs the posteriors"):
+        default(natural=0.5)
+    with pytest.raises(ValueError, match="together at most 1"):
+        default(natural=0.7, extremes=0.4, posteriors=[0.5])
+
+
 def test_unknown_posteriors_are_asked_for_and_known_ones_believed() -> None:
     module, data = default(), batch()
     data["posterior"] = torch.tensor([0.25, math.nan, 0.5, math.nan])
