@@ -52,16 +52,17 @@ def check_given(config: Config) -> None:
     if blackbox["kind"] == "checkpoint":
         black_box_of(Run.open(blackbox["path"], "blackbox.path"), config["task"]["finding"])
     elif blackbox["kind"] == "exported":
-        _exported_file(blackbox)
+        _given_file(blackbox, "give a TorchScript or torch.export file")
+    elif blackbox["kind"] == "torchxrayvision" and blackbox.get("path"):
+        _given_file(blackbox, "give a file of weights")
     for key in ("path", "judge_path"):
         if anatomy.get(key):
             Run.open(anatomy[key], f"anatomy.{key}")
 
 
-def _exported_file(node: Config) -> Path:
+def _given_file(node: Config, remedy: str) -> Path:
     origin = Path(str(node["path"])).expanduser()
     if not origin.is_file():
-        remedy = "give a TorchScript or torch.export file"
         raise MissingPath("blackbox.path", str(node["path"]), "there is no such file", remedy)
     return origin
 
@@ -74,11 +75,12 @@ def external_part(config: Config, part: Run) -> None:
     """
     node = config["blackbox"]
     if node["kind"] == "exported":
-        origin = _exported_file(node)
+        origin = _given_file(node, "give a TorchScript or torch.export file")
         write_atomic(part.path / "model.pt", lambda beside: shutil.copyfile(origin, beside))
         part.write_config({"blackbox": node})
     elif node["kind"] == "torchxrayvision":
-        box = from_torchxrayvision(finding=config["task"]["finding"], **_settings(node))
+        settings = {**_settings(node), "path": node.get("path")}
+        box = from_torchxrayvision(finding=config["task"]["finding"], **settings)
         part.write_config({"blackbox": node})
         part.write_weights(box.state_dict())
     else:
@@ -88,6 +90,7 @@ def external_part(config: Config, part: Run) -> None:
 
 
 def _settings(node: Config) -> Config:
+    """Return how an external network is asked: all keys of its node but those of the chain and of the file's place."""
     return {
         key: value for key, value in node.items() if key not in ("kind", "path", "transfer", "model", "name")
     }
@@ -101,7 +104,7 @@ def load_black_box(run: Run) -> BlackBox:
     if node["kind"] == "exported":
         return from_exported(part.path / "model.pt", finding=finding, **_settings(node))
     if node["kind"] == "torchxrayvision":
-        # Built with random weights, since the run keeps its own and nothing is to be fetched.
+        # Built with random weights, since the run keeps its own: nothing is fetched, no file outside is read.
         box = from_torchxrayvision(finding=finding, **{**_settings(node), "weights": None, "random": True})
         part.load_into(box, "blackbox")
         return box

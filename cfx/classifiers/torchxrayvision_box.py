@@ -63,7 +63,7 @@ def from_torchxrayvision(
 
     """
     if sum([weights is not None, path is not None, random]) != 1:
-        remedy = "give blackbox.weights=densenet121-res224-all, or blackbox.path=FILE"
+        remedy = "give blackbox.weights=NAME, or blackbox.weights=null with blackbox.path=FILE or blackbox.random=true"
         raise BadValue("blackbox.weights", weights, "exactly one source of weights is needed", remedy)
     models = _package().models
     known = [name for name in models.model_urls if name.startswith("densenet")]
