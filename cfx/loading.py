@@ -16,7 +16,7 @@ from cfx.assembly import black_box_of, explainer_of, trained_network
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.exported import from_exported
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
-from cfx.errors import MissingPath, UnknownChoice
+from cfx.errors import BadValue, MissingPath, UnknownChoice
 from cfx.explainers.base import Explainer
 from cfx.files import write_atomic
 from cfx.runs import Run
@@ -46,9 +46,12 @@ def check_given(config: Config) -> None:
     """Refuse a black box or segmenter that is not there, before anything is trained for it.
 
     Raises:
-        MissingPath: naming `blackbox.path`, `anatomy.path` or `anatomy.judge_path`.
+        MissingPath: naming `blackbox.path`, `anatomy.path` or `anatomy.judge_path`. BadValue: `blackbox.prior`.
     """
     blackbox, anatomy = config["blackbox"], config["anatomy"]
+    prior = blackbox.get("prior")
+    if prior is not None and not (isinstance(prior, float) and 0 < prior < 1):
+        raise BadValue("blackbox.prior", prior, "is no prevalence", "give a number between 0 and 1, or null")
     if blackbox["kind"] == "checkpoint":
         black_box_of(Run.open(blackbox["path"], "blackbox.path"), config["task"]["finding"])
     elif blackbox["kind"] == "exported":
@@ -91,16 +94,27 @@ def external_part(config: Config, part: Run) -> None:
 
 def _settings(node: Config) -> Config:
     """Return how an external network is asked: all keys of its node but those of the chain and of the file's place."""
-    return {
-        key: value for key, value in node.items() if key not in ("kind", "path", "transfer", "model", "name")
-    }
+    chains = ("kind", "path", "transfer", "model", "name", "prior")
+    return {key: value for key, value in node.items() if key not in chains}
 
 
-def load_black_box(run: Run) -> BlackBox:
-    """Return the frozen black box of a run from `parts/blackbox`."""
+def load_black_box(run: Run, *, calibrated: bool = True) -> BlackBox:
+    """Return the frozen black box of a run from `parts/blackbox`.
+
+    Args:
+        run: an explainer's run.
+        calibrated: at the prior that `calibrating.recalibrate` brought it to; False: as it came.
+    """
     part = run.part("blackbox")
-    config = run.config
-    node, finding = config["blackbox"], config["task"]["finding"]
+    box = _black_box(part, run.config["blackbox"], run.config["task"]["finding"])
+    found = part.calibration() if calibrated else {}
+    if found.get("prior") is not None:
+        box.recalibrate(float(found["scale"]), float(found["shift"]), float(found["prior"]))
+    return box
+
+
+def _black_box(part: Run, node: Config, finding: str) -> BlackBox:
+    """Return a black box as it came."""
     if node["kind"] == "exported":
         return from_exported(part.path / "model.pt", finding=finding, **_settings(node))
     if node["kind"] == "torchxrayvision":

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from cfx import assembly
+from cfx import assembly, calibrating
 from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.evaluation import parts
@@ -114,6 +114,7 @@ def evaluate_into(
         place.merge_parts()
     else:
         place.write_counterfactuals(rows)
+    metrics["warnings"] += calibrating.notes(loaded.run)
     write_examples(place.examples, loaded.explainer, dataset, table, rows, device=device)
     place.write_metrics(metrics)
     return metrics

@@ -385,7 +385,7 @@ class Evaluation:
             latent=latent,
             repeat_error=self.repeat_error(),
             threshold=self.bench.threshold,
-            prior=float(getattr(self.bench.blackbox, "prior", float("nan"))),
+            prior=getattr(self.bench.blackbox, "prior", None),
             direction=-1 if self.task.direction == "down" else 1,
             has_oracle=self.oracle is not None,
             devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
