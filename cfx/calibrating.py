@@ -1,17 +1,20 @@
-"""What validation patients tell before an explainer trains: a black box at its stated prior.
+"""What validation patients tell before an explainer trains: a black box at its stated prior, a transfer threshold.
 
-It goes into `calibration.json` of the part that it belongs to, so that a moved run keeps it. Where the validation
+Both go into `calibration.json` of the part that they belong to, so that a moved run keeps them. Where the validation
 patients have too few labels, nothing is changed and the file says why.
 """
 
 from typing import Any
 
+import numpy as np
 import torch
 
+from cfx.assembly import black_box_of
 from cfx.classifiers import calibration
 from cfx.classifiers.blackbox import BlackBox
 from cfx.data.dataset import ChestXrayDataset
-from cfx.loading import load_black_box
+from cfx.loading import DEFAULT_THRESHOLD, load_black_box
+from cfx.metrics.calibration import youden
 from cfx.runs import Run
 
 BATCH = 256
@@ -65,10 +68,49 @@ def recalibrate(run: Run, dataset: ChestXrayDataset, device: str = "cpu") -> dic
     return found
 
 
+def choose_threshold(run: Run, dataset: ChestXrayDataset, device: str = "cpu") -> dict[str, Any] | None:
+    """Choose the threshold from which on the independent classifier calls the finding, by Youden's J.
+
+    Args:
+        run: an explainer's run with its parts.
+        dataset: pictures and labels of its validation patients.
+        device: where the classifier is asked.
+
+    Returns:
+        What was written to `parts/transfer/calibration.json`: threshold (0.5 where too few patients told), youden,
+        n_positive, n_negative and a note; None where the run has no independent classifier.
+    """
+    part = run.part("transfer")
+    if not part.weights_file.is_file():
+        return None
+    box = black_box_of(part, run.config["task"]["finding"])
+    logits, labels = log_odds_and_labels(box, dataset, device)
+    counts = _counts(labels)
+    threshold, index = float("nan"), float("nan")
+    if min(counts.values()) >= calibration.FEWEST:
+        threshold, index = youden(torch.sigmoid(logits.double()).numpy(), labels.double().numpy())
+    told = bool(np.isfinite(threshold))
+    found = {
+        "threshold": threshold if told else DEFAULT_THRESHOLD,
+        "youden": index if told else None,
+        **counts,
+        "note": None
+        if told
+        else f"independent classifier's threshold is {DEFAULT_THRESHOLD}: {_too_few(counts)}",
+    }
+    part.write_calibration(found)
+    return found
+
+
 def notes(run: Run) -> list[str]:
     """What a reader must know of a run's calibration: what was left undone, and why."""
-    note = run.part("blackbox").calibration().get("note")
-    return [note] if note else []
+    parts = [run.part(name) for name in ("blackbox", "transfer")]
+    found = [part.calibration().get("note") for part in parts]
+    if parts[1].weights_file.is_file() and not parts[1].calibration():
+        found.append(
+            f"independent classifier's threshold is {DEFAULT_THRESHOLD}: no validation patients were asked"
+        )
+    return [note for note in found if note]
 
 
 def _counts(labels: torch.Tensor) -> dict[str, int]:

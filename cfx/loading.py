@@ -23,6 +23,8 @@ from cfx.runs import Run
 
 Config = dict[str, Any]
 KINDS = ("trained", "checkpoint", "exported", "torchxrayvision")
+# Of the independent classifier, where no validation patients were asked (see `cfx.calibrating`).
+DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class LoadedRun:
 
     explainer: draws counterfactuals. blackbox: what is explained. segmenter, judge: soft masks (B, 3, H, W) of images,
     the first for training, the second for measuring; None where the run has none. transfer: the independent classifier.
+    threshold: the posterior from which on that one calls the finding, by validation patients.
     """
 
     run: Run
@@ -40,6 +43,7 @@ class LoadedRun:
     segmenter: Any
     judge: Any
     transfer: BlackBox | None
+    threshold: float = DEFAULT_THRESHOLD
 
 
 def check_given(config: Config) -> None:
@@ -161,4 +165,5 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
         transfer=black_box_of(transfer, config["task"]["finding"]).to(device)
         if transfer.weights_file.is_file()
         else None,
+        threshold=float(transfer.calibration().get("threshold", DEFAULT_THRESHOLD)),
     )

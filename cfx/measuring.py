@@ -96,6 +96,7 @@ def evaluate_into(
         judge=loaded.judge or loaded.segmenter,
         task=read(Task, config["task"], "task"),
         transfer=loaded.transfer,
+        transfer_threshold=loaded.threshold,
         oracle=data.source.oracle(),
         settings=settings,
         features=LastLinear(loaded.transfer) if loaded.transfer is not None else None,

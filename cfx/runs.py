@@ -269,7 +269,7 @@ class Run:
         return dict(read_json(path)) if path.is_file() else {}
 
     def write_calibration(self, found: Mapping[str, Any]) -> None:
-        """Write calibration.json: scale, shift and prior of a black box."""
+        """Write calibration.json: scale, shift and prior of a black box, or the threshold of a classifier."""
         write_json(self.path / "calibration.json", found)
 
     def calibration(self) -> dict[str, Any]:

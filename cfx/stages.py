@@ -161,10 +161,14 @@ class Session:
         done.touch()
 
     def _calibrate(self, run: Run, data: ChestXrayDataModule) -> None:
-        """Bring a given black box to its stated prior."""
-        box = calibrating.recalibrate(run, data.dataset("valid"), self.device)
+        """Bring a given black box to its stated prior and choose the independent classifier's threshold."""
+        valid = data.dataset("valid")
+        box = calibrating.recalibrate(run, valid, self.device)
         if box is not None and box["prior"] is not None:
             _say(f"black box: posterior brought to a prior of {box['prior']:g} by validation patients")
+        other = calibrating.choose_threshold(run, valid, self.device)
+        if other is not None and other["note"] is None:
+            _say(f"transfer: calls the finding from {other['threshold']:.3f} on, by validation patients")
         for note in calibrating.notes(run):
             _say(f"warning: {note}")
 

@@ -1,4 +1,4 @@
-"""What validation patients tell a run: its black box at the stated prior."""
+"""What validation patients tell a run: its black box at the stated prior, its independent classifier's threshold."""
 
 import json
 import warnings
@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cfx.calibrating import notes, recalibrate
+from cfx.calibrating import choose_threshold, notes, recalibrate
+from cfx.classifiers.networks import TransferNet
 from cfx.data.dataset import ChestXrayDataset
 from cfx.errors import BadValue
 from cfx.loading import check_given, external_part, load_black_box
@@ -113,3 +114,54 @@ def test_without_labels_the_model_is_left_as_it_is_and_the_run_says_so(tmp_path:
 def test_what_is_no_prior_is_refused_before_anything_is_trained(prior: object) -> None:
     with pytest.raises(BadValue, match=r"blackbox\.prior="):
         check_given({"blackbox": {"kind": "trained", "prior": prior}, "anatomy": {}})
+
+
+def with_transfer(folder: Path) -> tuple[Run, TransferNet]:
+    """A run with an independent classifier of random weights."""
+    torch.manual_seed(0)
+    network = TransferNet(2, width=8, stages=2).eval()
+    run = Run.create(folder / "run")
+    run.write_config({"task": {"name": "cardiomegaly", "finding": "Cardiomegaly"}})
+    node = {"_target_": "cfx.classifiers.networks.TransferNet", "width": 8, "stages": 2}
+    part = run.part("transfer")
+    part.write_config(
+        {
+            "task": {"name": "cardiomegaly", "finding": "Cardiomegaly"},
+            "data": {"name": "x", "findings": ["Edema", "Cardiomegaly"]},
+            "model": {"name": "classifier", "network": node, "prior": 0.5},
+        }
+    )
+    part.write_weights(network.state_dict())
+    return run, network
+
+
+def test_the_independent_classifier_gets_its_own_threshold(tmp_path: Path) -> None:
+    run, network = with_transfer(tmp_path)
+    drawn = patients(300)
+    with torch.no_grad():
+        posterior = network(drawn.batch(range(300))["image"])[:, 0].sigmoid().double().numpy()
+    cut = float(np.quantile(posterior, 0.8))  # it tells this rare finding at another posterior than 0.5
+    label = (posterior > cut).astype(float)
+    label[::50] = np.nan
+    dataset = ChestXrayDataset(drawn.table.assign(Cardiomegaly=label), drawn.images, drawn.findings)
+    found = choose_threshold(run, dataset)
+    assert found is not None and found["youden"] == 1
+    known = posterior[~np.isnan(label)]
+    assert known[known <= cut].max() < found["threshold"] < known[known > cut].min()
+    assert abs(found["threshold"] - 0.5) > 1e-3
+    assert run.part("transfer").calibration()["threshold"] == found["threshold"]
+    assert notes(run) == []
+
+
+def test_without_labels_the_threshold_is_one_half_and_the_run_says_so(tmp_path: Path) -> None:
+    run, _ = with_transfer(tmp_path)
+    assert "no validation patients were asked" in notes(run)[0]
+    found = choose_threshold(run, patients(200, unknown=True))
+    assert found is not None and found["threshold"] == 0.5 and found["youden"] is None
+    assert "threshold is 0.5" in notes(run)[0] and "are needed" in notes(run)[0]
+
+
+def test_a_run_without_an_independent_classifier_has_no_threshold(tmp_path: Path) -> None:
+    run = exported(tmp_path, None)
+    assert choose_threshold(run, patients(20)) is None
+    assert not run.part("transfer").path.exists()

@@ -13,7 +13,7 @@ import torch
 
 from cfx.evaluation.rows import COLUMNS
 from cfx.evaluation.summary import KEYS
-from cfx.loading import load_black_box
+from cfx.loading import load_black_box, load_explainer
 from cfx.runs import Run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "PYTHONWARNINGS": "ignore"}
@@ -47,6 +47,8 @@ def test_a_run_is_complete(smoke: Run) -> None:
     for name in ("config.yaml", "plan.json", "metrics.csv", "environment.json", "weights.safetensors"):
         assert (smoke.path / name).is_file(), name
     assert set(smoke.part_names()) >= {"blackbox", "transfer", "segmenter", "judge"}
+    threshold = smoke.part("transfer").calibration()["threshold"]
+    assert 0 < threshold < 1 and threshold != 0.5 and load_explainer(smoke).threshold == threshold
     environment = smoke.environment()
     assert environment["steps"] == 2 and environment["seed"] == 0
     assert str(Path.home()) not in json.dumps(environment)
