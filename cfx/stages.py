@@ -22,6 +22,7 @@ from cfx.fitting import device_of, fit, shipped
 from cfx.loading import check_given, external_part, load_black_box, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
+from cfx.schema import check
 
 _POLL_SECONDS = 0.5
 _SMOKE_PATIENTS = {"train": 240, "valid": 48, "test": 48}
@@ -33,9 +34,13 @@ class Session:
     Args:
         config: the resolved configuration of a train command.
         root: the folder of runs; a smoke test's runs go into `smoke` inside it, since they are never finished ones.
+
+    Raises:
+        UserError: a scalar of the configuration has a wrong name, type or value (see `cfx.schema`).
     """
 
     def __init__(self, config: Config, root: Path) -> None:
+        check(config)
         self.trainer: Mapping[str, Any] = config["trainer"]
         self.logger: Mapping[str, Any] = config["logger"]
         self.smoke = bool(self.trainer.get("smoke"))
