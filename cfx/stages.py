@@ -116,6 +116,7 @@ class Session:
             batch_size=int(model["fit"]["batch_size"]),
             smoke=self.smoke,
             balance=model["fit"].get("balance"),
+            balance_share=float(model["fit"].get("balance_share", 0.5)),
             **extra,
         )
 

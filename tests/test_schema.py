@@ -7,6 +7,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from cfx.chain import part_configs
 from cfx.cli import compose
 from cfx.errors import BadValue, UnknownChoice
 from cfx.schema import EvaluationNode, Fit, LoggerNode, Task, Trainer, check, read
@@ -117,3 +118,10 @@ def test_every_shipped_choice_fits(choice: str, monkeypatch: pytest.MonkeyPatch,
 def test_shipped_runs_fit() -> None:
     for file in sorted((CONF.parent / "cfx/pretrained").glob("*/config.yaml")):
         check(yaml.safe_load(file.read_text()))
+
+
+def test_the_share_of_positives_that_a_fit_asks_for_reaches_the_sampler(tmp_path: Path) -> None:
+    made = config("blackbox.model.fit.balance=finding", "+blackbox.model.fit.balance_share=0.3")
+    part = part_configs(made)["blackbox"]
+    data = Session(made, tmp_path)._data(part, part["model"])
+    assert (data.balance, data.balance_share) == ("finding", 0.3)
