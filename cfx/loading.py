@@ -16,13 +16,15 @@ from cfx.assembly import black_box_of, explainer_of, trained_network
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.exported import from_exported
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
-from cfx.errors import MissingPath, UnknownChoice
+from cfx.errors import BadValue, MissingPath, UnknownChoice
 from cfx.explainers.base import Explainer
 from cfx.files import write_atomic
 from cfx.runs import Run
 
 Config = dict[str, Any]
 KINDS = ("trained", "checkpoint", "exported", "torchxrayvision")
+# Of the independent classifier, where no validation patients were asked (see `cfx.calibrating`).
+DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class LoadedRun:
 
     explainer: draws counterfactuals. blackbox: what is explained. segmenter, judge: soft masks (B, 3, H, W) of images,
     the first for training, the second for measuring; None where the run has none. transfer: the independent classifier.
+    threshold: the posterior from which on that one calls the finding, by validation patients.
     """
 
     run: Run
@@ -40,28 +43,33 @@ class LoadedRun:
     segmenter: Any
     judge: Any
     transfer: BlackBox | None
+    threshold: float = DEFAULT_THRESHOLD
 
 
 def check_given(config: Config) -> None:
     """Refuse a black box or segmenter that is not there, before anything is trained for it.
 
     Raises:
-        MissingPath: naming `blackbox.path`, `anatomy.path` or `anatomy.judge_path`.
+        MissingPath: naming `blackbox.path`, `anatomy.path` or `anatomy.judge_path`. BadValue: `blackbox.prior`.
     """
     blackbox, anatomy = config["blackbox"], config["anatomy"]
+    prior = blackbox.get("prior")
+    if prior is not None and not (isinstance(prior, float) and 0 < prior < 1):
+        raise BadValue("blackbox.prior", prior, "is no prevalence", "give a number between 0 and 1, or null")
     if blackbox["kind"] == "checkpoint":
         black_box_of(Run.open(blackbox["path"], "blackbox.path"), config["task"]["finding"])
     elif blackbox["kind"] == "exported":
-        _exported_file(blackbox)
+        _given_file(blackbox, "give a TorchScript or torch.export file")
+    elif blackbox["kind"] == "torchxrayvision" and blackbox.get("path"):
+        _given_file(blackbox, "give a file of weights")
     for key in ("path", "judge_path"):
         if anatomy.get(key):
             Run.open(anatomy[key], f"anatomy.{key}")
 
 
-def _exported_file(node: Config) -> Path:
+def _given_file(node: Config, remedy: str) -> Path:
     origin = Path(str(node["path"])).expanduser()
     if not origin.is_file():
-        remedy = "give a TorchScript or torch.export file"
         raise MissingPath("blackbox.path", str(node["path"]), "there is no such file", remedy)
     return origin
 
@@ -74,11 +82,12 @@ def external_part(config: Config, part: Run) -> None:
     """
     node = config["blackbox"]
     if node["kind"] == "exported":
-        origin = _exported_file(node)
+        origin = _given_file(node, "give a TorchScript or torch.export file")
         write_atomic(part.path / "model.pt", lambda beside: shutil.copyfile(origin, beside))
         part.write_config({"blackbox": node})
     elif node["kind"] == "torchxrayvision":
-        box = from_torchxrayvision(finding=config["task"]["finding"], **_settings(node))
+        settings = {**_settings(node), "path": node.get("path")}
+        box = from_torchxrayvision(finding=config["task"]["finding"], **settings)
         part.write_config({"blackbox": node})
         part.write_weights(box.state_dict())
     else:
@@ -88,20 +97,32 @@ def external_part(config: Config, part: Run) -> None:
 
 
 def _settings(node: Config) -> Config:
-    return {
-        key: value for key, value in node.items() if key not in ("kind", "path", "transfer", "model", "name")
-    }
+    """Return how an external network is asked: all keys of its node but those of the chain and of the file's place."""
+    chains = ("kind", "path", "transfer", "model", "name", "prior")
+    return {key: value for key, value in node.items() if key not in chains}
 
 
-def load_black_box(run: Run) -> BlackBox:
-    """Return the frozen black box of a run from `parts/blackbox`."""
+def load_black_box(run: Run, *, calibrated: bool = True) -> BlackBox:
+    """Return the frozen black box of a run from `parts/blackbox`.
+
+    Args:
+        run: an explainer's run.
+        calibrated: at the prior that `calibrating.recalibrate` brought it to; False: as it came.
+    """
     part = run.part("blackbox")
-    config = run.config
-    node, finding = config["blackbox"], config["task"]["finding"]
+    box = _black_box(part, run.config["blackbox"], run.config["task"]["finding"])
+    found = part.calibration() if calibrated else {}
+    if found.get("prior") is not None:
+        box.recalibrate(float(found["scale"]), float(found["shift"]), float(found["prior"]))
+    return box
+
+
+def _black_box(part: Run, node: Config, finding: str) -> BlackBox:
+    """Return a black box as it came."""
     if node["kind"] == "exported":
         return from_exported(part.path / "model.pt", finding=finding, **_settings(node))
     if node["kind"] == "torchxrayvision":
-        # Built with random weights, since the run keeps its own and nothing is to be fetched.
+        # Built with random weights, since the run keeps its own: nothing is fetched, no file outside is read.
         box = from_torchxrayvision(finding=finding, **{**_settings(node), "weights": None, "random": True})
         part.load_into(box, "blackbox")
         return box
@@ -144,4 +165,5 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
         transfer=black_box_of(transfer, config["task"]["finding"]).to(device)
         if transfer.weights_file.is_file()
         else None,
+        threshold=float(transfer.calibration().get("threshold", DEFAULT_THRESHOLD)),
     )

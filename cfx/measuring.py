@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from cfx import assembly
+from cfx import assembly, calibrating
 from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.evaluation import parts
@@ -20,7 +20,7 @@ from cfx.loading import LoadedRun, load_explainer, load_segmenter
 from cfx.naming import slug
 from cfx.reporting.report import write_report
 from cfx.runs import Evaluation, Run
-from cfx.schema import Task, read
+from cfx.schema import EvaluationNode, Task, read
 
 SMOKE_IMAGES = 32
 
@@ -78,12 +78,13 @@ def evaluate_into(
 
     Returns:
         The metrics.
+
+    Raises:
+        UserError: the configuration's `evaluation` does not fit its schema.
     """
-    node = config["evaluation"]
-    data = assembly.data_module(
-        config, part=config["model"]["part"], batch_size=int(node["batch_size"]), smoke=smoke
-    )
-    dataset = data.dataset(node["split"])
+    node = read(EvaluationNode, config["evaluation"], "evaluation")
+    data = assembly.data_module(config, part=config["model"]["part"], batch_size=node.batch_size, smoke=smoke)
+    dataset = data.dataset(node.split)
     table = dataset.table
     settings = settings_of(node, config, smoke)
     finding = config["task"]["finding"]
@@ -96,6 +97,7 @@ def evaluate_into(
         judge=loaded.judge or loaded.segmenter,
         task=read(Task, config["task"], "task"),
         transfer=loaded.transfer,
+        transfer_threshold=loaded.threshold,
         oracle=data.source.oracle(),
         settings=settings,
         features=LastLinear(loaded.transfer) if loaded.transfer is not None else None,
@@ -107,29 +109,33 @@ def evaluate_into(
         progress=Progress(),
         device=device,
         data=config["data"]["name"],
-        split=node["split"],
+        split=node.split,
         run=run_figures(loaded.run),
     )
     if place.parts():
         place.merge_parts()
     else:
         place.write_counterfactuals(rows)
+    metrics["warnings"] += calibrating.notes(loaded.run)
     write_examples(place.examples, loaded.explainer, dataset, table, rows, device=device)
     place.write_metrics(metrics)
     return metrics
 
 
-def settings_of(node: Config, config: Config, smoke: bool) -> Settings:
+def settings_of(node: EvaluationNode, config: Config, smoke: bool) -> Settings:
     """Return the evaluation's sizes from its configuration; a handful of images for a smoke test."""
     sizes = {
-        key: node[key]
-        for key in ("control_images", "descent_images", "oracle_grid_images", "return_images", "resamples")
+        "control_images": node.control_images,
+        "descent_images": node.descent_images,
+        "oracle_grid_images": node.oracle_grid_images,
+        "return_images": node.return_images,
+        "resamples": node.resamples,
     }
     if smoke:
-        sizes = {key: min(int(value), SMOKE_IMAGES // 4) for key, value in sizes.items()} | {"resamples": 50}
+        sizes = {key: min(value, SMOKE_IMAGES // 4) for key, value in sizes.items()} | {"resamples": 50}
     return Settings(
-        targets=tuple(float(t) for t in node["targets"]),
-        batch_size=int(node["batch_size"]),
+        targets=tuple(float(t) for t in node.targets),
+        batch_size=node.batch_size,
         seed=int(config["seed"]),
         **sizes,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from cfx import assembly, chain
+from cfx import assembly, calibrating, chain
 from cfx.build import build
 from cfx.chain import Config, Stage, rank
 from cfx.classifiers.module import Classifier
@@ -22,6 +22,7 @@ from cfx.fitting import device_of, fit, shipped
 from cfx.loading import check_given, external_part, load_black_box, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
+from cfx.schema import check
 
 _POLL_SECONDS = 0.5
 _SMOKE_PATIENTS = {"train": 240, "valid": 48, "test": 48}
@@ -33,9 +34,13 @@ class Session:
     Args:
         config: the resolved configuration of a train command.
         root: the folder of runs; a smoke test's runs go into `smoke` inside it, since they are never finished ones.
+
+    Raises:
+        UserError: a scalar of the configuration has a wrong name, type or value (see `cfx.schema`).
     """
 
     def __init__(self, config: Config, root: Path) -> None:
+        check(config)
         self.trainer: Mapping[str, Any] = config["trainer"]
         self.logger: Mapping[str, Any] = config["logger"]
         self.smoke = bool(self.trainer.get("smoke"))
@@ -76,7 +81,6 @@ class Session:
         elif chain.is_part(self.config):
             self._train_part(chain.own_config(self.config), run, stage.role)
         elif stage.role == "annotations":
-            self._gather(run)
             self._annotate(run)
         elif stage.role == "explainer":
             if stage.state != "reuse":
@@ -112,13 +116,12 @@ class Session:
             batch_size=int(model["fit"]["batch_size"]),
             smoke=self.smoke,
             balance=model["fit"].get("balance"),
+            balance_share=float(model["fit"].get("balance_share", 0.5)),
             **extra,
         )
 
     def _gather(self, run: Run) -> None:
         """Copy the parts that a run needs into it."""
-        if rank() != 0:
-            return
         for role, config in chain.part_configs(self.config).items():
             run.copy_part(role, chain.run_of(config, self.root))
         for role, value in (("segmenter", "path"), ("judge", "judge_path")):
@@ -131,7 +134,10 @@ class Session:
             external_part(self.config, run.part("blackbox"))
 
     def _annotate(self, run: Run) -> None:
-        """Compute masks, device masks and posteriors of the explainer's training and validation images, once."""
+        """Gather and calibrate the parts, then compute masks, devices and posteriors of training and validation images.
+
+        Once: posteriors must be the calibrated black box's, and a resumed run must not calibrate it anew.
+        """
         folder, done = run.path / "annotations", run.path / "annotations" / "done"
         if rank() != 0:
             while not done.is_file():
@@ -139,13 +145,15 @@ class Session:
             return
         if done.is_file():
             return
-        _say("annotations: masks, devices and posteriors, once an image")
-        published = self.config["anatomy"].get("masks")
+        self._gather(run)
         data = self._data(self.config, self.config["model"])
-        blackbox = load_black_box(run).to(self.device)
-        segmenter = load_segmenter(run.part("segmenter"), self.device)
+        published = self.config["anatomy"].get("masks")
         if published:
             data.masks_from = build(published, place="anatomy.masks")
+        self._calibrate(run, data)
+        _say("annotations: masks, devices and posteriors, once an image")
+        blackbox = load_black_box(run).to(self.device)
+        segmenter = load_segmenter(run.part("segmenter"), self.device)
         found = [
             Annotations.compute(
                 data.dataset(split), None if published else segmenter, blackbox, device=self.device
@@ -157,6 +165,18 @@ class Session:
         if familiar is not None:
             familiar.save(run)
         done.touch()
+
+    def _calibrate(self, run: Run, data: ChestXrayDataModule) -> None:
+        """Bring a given black box to its stated prior and choose the independent classifier's threshold."""
+        valid = data.dataset("valid")
+        box = calibrating.recalibrate(run, valid, self.device)
+        if box is not None and box["prior"] is not None:
+            _say(f"black box: posterior brought to a prior of {box['prior']:g} by validation patients")
+        other = calibrating.choose_threshold(run, valid, self.device)
+        if other is not None and other["note"] is None:
+            _say(f"transfer: calls the finding from {other['threshold']:.3f} on, by validation patients")
+        for note in calibrating.notes(run):
+            _say(f"warning: {note}")
 
     def _train_explainer(self, run: Run) -> None:
         """Train the explainer on annotated images and write its weights."""

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from cfx.evaluation.rows import COLUMNS
 from cfx.evaluation.summary import KEYS
+from cfx.loading import load_black_box, load_explainer
 from cfx.runs import Run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "PYTHONWARNINGS": "ignore"}
@@ -45,6 +47,8 @@ def test_a_run_is_complete(smoke: Run) -> None:
     for name in ("config.yaml", "plan.json", "metrics.csv", "environment.json", "weights.safetensors"):
         assert (smoke.path / name).is_file(), name
     assert set(smoke.part_names()) >= {"blackbox", "transfer", "segmenter", "judge"}
+    threshold = smoke.part("transfer").calibration()["threshold"]
+    assert 0 < threshold < 1 and threshold != 0.5 and load_explainer(smoke).threshold == threshold
     environment = smoke.environment()
     assert environment["steps"] == 2 and environment["seed"] == 0
     assert str(Path.home()) not in json.dumps(environment)
@@ -114,6 +118,31 @@ def test_two_processes_lose_what_one_loses(place: Path, smoke: Run) -> None:
     one, both = (pd.read_csv(path / "metrics.csv") for path in (smoke.path, run))
     for name in ("train/loss_discriminator", "train/loss_generator"):
         assert both[name].dropna().tolist() == pytest.approx(one[name].dropna().tolist(), abs=5e-3), name
+
+
+@pytest.mark.slow
+def test_a_black_box_from_a_file_is_brought_to_its_prior_on_the_way(place: Path, smoke: Run) -> None:
+    assert smoke.finished
+
+    class Brightness(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 9 * x[:, 0, 30:50, 20:44].mean((1, 2)) - 2
+
+    file = place / "their network.pt"
+    torch.jit.trace(Brightness(), torch.zeros(2, 1, 64, 64)).save(str(file))
+    done = cfx(
+        "train", "task=cardiomegaly", "trainer=smoke", "blackbox=exported", f"blackbox.path={file}", "runs=given",
+        f"data.root={place / 'runs/phantom'}", cwd=place,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "posterior brought to a prior of 0.5" in done.stdout
+    run = next(
+        path for path in (place / "given/smoke").glob("cardiomegaly-phantom-explainer-*") if path.is_dir()
+    )
+    found = Run(run).part("blackbox").calibration()
+    assert found["prior"] == 0.5 and found["scale"] != 1
+    assert load_black_box(Run(run)).prior == 0.5
+    assert Run(run).evaluation.metrics()["blackbox"]["prior"] == 0.5
 
 
 @pytest.mark.slow

@@ -81,49 +81,34 @@ def evaluate(
         ValueError: table and data set differ in length, or the grid does not run from 0 to 1.
     """
     settings = settings or Settings()
-    if len(table) != len(dataset):
-        raise ValueError(f"the table has {len(table)} rows and the data set {len(dataset)} pictures")
-    if (
-        settings.targets[0] != 0.0
-        or settings.targets[-1] != 1.0
-        or list(settings.targets) != sorted(settings.targets)
-    ):
-        raise ValueError(f"targets must rise from 0 to 1, not {settings.targets}")
-    findings = list(getattr(dataset, "findings", [task.finding]))
-    label = findings.index(task.finding) if task.finding in findings else 0
+    _check(table, dataset, settings)
     bench = Bench(
-        blackbox, judge, table.reset_index(drop=True), dataset, label, settings, torch.device(device),
-        transfer=transfer, threshold=transfer_threshold, familiar=familiar,
+        blackbox, judge, table.reset_index(drop=True), dataset, _label_of(dataset, task), settings,
+        torch.device(device), transfer=transfer, threshold=transfer_threshold, familiar=familiar,
     )  # fmt: skip
     run = Evaluation(bench, task, oracle, features, progress or (lambda what, done, count: None))
     bench.survey()
     run.find_oracles()
     rows = run.method(explainer, write_part, dict(finished or {}))
-    drawn = {
-        name: run.control(name) for name in CONTROLS if name in controls and (name != "oracle" or oracle)
-    }
-    sample = run.subset({UP: settings.repeat_images // 2, DOWN: settings.repeat_images // 2}, MIDDLE)
-    repeat = (
-        repeat_error(judge, bench.load(sample).image, settings.batch_size) if len(sample) else float("nan")
-    )
-    collected = Collected(
-        rows=rows,
-        base=bench.base,
-        controls=drawn,
-        features=run.features_of_all(),
-        features_name=features_name if features is not None else None,
-        latent=latent,
-        repeat_error=repeat,
-        threshold=transfer_threshold,
-        prior=float(getattr(blackbox, "prior", float("nan"))),
-        direction=-1 if task.direction == "down" else 1,
-        has_oracle=oracle is not None,
-        devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
-        device=str(device),
-        settings=settings,
-    )
+    drawn = run.controls(controls)
+    collected = run.collect(rows, drawn, features_name, latent)
     about.setdefault("method", explainer.name)
     return rows, summarise(collected, task=task.name, **about)
+
+
+def _check(table: pd.DataFrame, dataset: PictureSet, settings: Settings) -> None:
+    """Refuse a table of another data set, and a grid that does not rise from 0 to 1."""
+    if len(table) != len(dataset):
+        raise ValueError(f"the table has {len(table)} rows and the data set {len(dataset)} pictures")
+    targets = list(settings.targets)
+    if targets[0] != 0.0 or targets[-1] != 1.0 or targets != sorted(targets):
+        raise ValueError(f"targets must rise from 0 to 1, not {settings.targets}")
+
+
+def _label_of(dataset: PictureSet, task: Task) -> int:
+    """Which of the data set's labels is the finding; the only one where it names none."""
+    findings = list(getattr(dataset, "findings", [task.finding]))
+    return findings.index(task.finding) if task.finding in findings else 0
 
 
 class Evaluation:
@@ -265,6 +250,11 @@ class Evaluation:
         returned[chosen] = way.images[:, 0].detach().to(returned)
         return replace(drawn, returned=returned, has_return=back)
 
+    def controls(self, wanted: Sequence[str]) -> dict[str, pd.DataFrame]:
+        """Rows of each control that is wanted, in the order of `CONTROLS`; the oracle only where there is one."""
+        names = [name for name in CONTROLS if name in wanted and (name != "oracle" or self.oracle)]
+        return {name: self.control(name) for name in names}
+
     def control(self, name: str) -> pd.DataFrame:
         """Rows of one control on its subset (the oracle: wherever it was searched)."""
         self.progress(name, 0, 1)
@@ -369,3 +359,36 @@ class Evaluation:
         if real:
             found["real"] = (rows, np.concatenate(real))
         return found
+
+    def repeat_error(self) -> float:
+        """95 % repeat error of the evaluation segmenter on a sample of all groups; NaN without a picture."""
+        size = self.settings.repeat_images // 2
+        sample = self.subset({UP: size, DOWN: size}, MIDDLE)
+        if not len(sample):
+            return float("nan")
+        return repeat_error(self.bench.judge, self.bench.load(sample).image, self.settings.batch_size)
+
+    def collect(
+        self,
+        rows: pd.DataFrame,
+        drawn: Mapping[str, pd.DataFrame],
+        features_name: str | None,
+        latent: Array | None,
+    ) -> Collected:
+        """Everything that the metrics are made of: rows of the method, of the drawn controls, and what they need."""
+        return Collected(
+            rows=rows,
+            base=self.bench.base,
+            controls=drawn,
+            features=self.features_of_all(),
+            features_name=features_name if self.features is not None else None,
+            latent=latent,
+            repeat_error=self.repeat_error(),
+            threshold=self.bench.threshold,
+            prior=getattr(self.bench.blackbox, "prior", None),
+            direction=-1 if self.task.direction == "down" else 1,
+            has_oracle=self.oracle is not None,
+            devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
+            device=str(self.bench.device),
+            settings=self.settings,
+        )

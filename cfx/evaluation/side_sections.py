@@ -225,18 +225,17 @@ def _subgroup(asked: pd.DataFrame, group: str, direction: int) -> Section | None
     return figures(values, boot) | counts(asked)
 
 
-def blackbox_section(base: pd.DataFrame, prior: float, latent: Array | None, seed: int) -> Section:
+def blackbox_section(base: pd.DataFrame, prior: float | None, latent: Array | None, seed: int) -> Section:
     """How good and calibrated the black box is on this split; calibration at its stated prior."""
     posterior, label = base["p_before"].to_numpy(), base["label"].to_numpy()
     patients = base["patient_id"].to_numpy()
-    known = prior if 0 < prior < 1 else None
     section: Section = {
         "auroc": auroc(posterior, label),
         "auroc_latent": auroc(posterior, latent) if latent is not None else None,
         "auprc": auprc(posterior, label),
-        "ece": calibration_error(posterior, label, known),
-        "brier": brier(posterior, label, known),
-        "prior": known,
+        "ece": calibration_error(posterior, label, prior),
+        "brier": brier(posterior, label, prior),
+        "prior": prior,
         "ci95": {"auroc": list(auroc_interval(posterior, label, patients, resamples=200, seed=seed))},
         "n_label": int((label == 1).sum()),
     }

@@ -57,7 +57,7 @@ class Collected:
         latent: (N,) finding before label noise, or None.
         repeat_error: of the evaluation segmenter, in CTR.
         threshold: of the transfer classifier.
-        prior: of the black box.
+        prior: of the black box, None where nobody has stated it.
         direction: +1 where the measurement rises with the finding.
         has_oracle: whether there is an oracle.
         devices_by: who says where devices are, None where nobody.
@@ -73,7 +73,7 @@ class Collected:
     latent: Array | None = None
     repeat_error: float = float("nan")
     threshold: float = 0.5
-    prior: float = float("nan")
+    prior: float | None = None
     direction: int = 1
     has_oracle: bool = False
     devices_by: str | None = None

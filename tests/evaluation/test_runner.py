@@ -1,5 +1,7 @@
 """A whole evaluation of a toy world: rows, resuming, refusals, and the truth that the figures must tell."""
 
+import ast
+import inspect
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -146,3 +148,18 @@ def test_bad_arguments_are_refused(toy_world: Any) -> None:
         run((table.iloc[1:], dataset, None))
     with pytest.raises(ValueError, match="rise from 0 to 1"):
         run(toy_world, settings=replace(QUICK, targets=(0.0, 0.5)))
+
+
+def test_the_evaluation_reads_as_a_table_of_contents() -> None:
+    (function,) = ast.parse(inspect.getsource(evaluate)).body
+    assert isinstance(function, ast.FunctionDef) and function.end_lineno is not None
+    docstring = function.body[0]
+    assert docstring.end_lineno is not None and function.end_lineno - docstring.end_lineno <= 20
+
+
+def test_the_controls_that_are_wanted_come_in_one_order_and_the_oracle_only_where_there_is_one(
+    toy_world: Any,
+) -> None:
+    _, metrics = run(toy_world, controls=("oracle", "nearest_real", "nothing"))
+    drawn = [name for name, section in metrics["controls"].items() if section is not None]
+    assert drawn == ["nothing", "nearest_real"]

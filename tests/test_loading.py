@@ -1,0 +1,88 @@
+"""External black boxes: what a user sets survives the way through a run's folder, which then needs nothing outside."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
+from cfx.cli import compose
+from cfx.errors import MissingPath
+from cfx.loading import check_given, external_part, load_black_box
+from cfx.runs import Run
+
+
+def config(*overrides: str) -> dict[str, Any]:
+    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def written(folder: Path, made: dict[str, Any]) -> Run:
+    """A run with its configuration and external black box, as the chain leaves it."""
+    run = Run.create(folder)
+    run.write_config(made)
+    external_part(made, run.part("blackbox"))
+    return run
+
+
+class Colours(nn.Module):
+    """Three probabilities of a colour picture, each of another channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x.mean((2, 3)) * torch.tensor([1.0, 2.0, 3.0]))
+
+
+def exported(folder: Path) -> Path:
+    file = folder / "their = model, [1].pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(Colours(), torch.zeros(2, 3, 48, 48)).save(str(file))
+    return file
+
+
+def test_every_setting_of_an_exported_network_survives(tmp_path: Path) -> None:
+    file = exported(tmp_path)
+    asked = [
+        "blackbox=exported", "blackbox.index=1", "blackbox.output=probability", "blackbox.size=48",
+        "blackbox.channels=3", "blackbox.scale=[0.5,2.0,1.0]", "blackbox.shift=[0.1,-0.2,0.3]",
+    ]  # fmt: skip
+    made = config(*asked, f"blackbox.path='{file}'")
+    run = written(tmp_path / "run", made)
+    file.unlink()
+    box = load_black_box(Run(run.path.rename(tmp_path / "moved")))
+    image = torch.full((1, 1, 64, 64), 0.5)
+    assert float(box(image)) == pytest.approx(
+        float(torch.sigmoid(torch.tensor(2 * (0.5 * 2.0 - 0.2)))), abs=1e-4
+    )
+    assert box.size == 48 and box.channels == 3
+    assert box.scale.flatten().tolist() == pytest.approx([0.5, 2.0, 1.0])
+
+
+def test_a_file_of_torchxrayvisions_weights_is_the_one_that_is_explained(tmp_path: Path) -> None:
+    models = pytest.importorskip("torchxrayvision.models")
+    torch.manual_seed(3)
+    file = tmp_path / "weights.pt"
+    torch.save(models.DenseNet(weights=None).state_dict(), file)
+    given = from_torchxrayvision("Cardiomegaly", path=file)
+    run = written(
+        tmp_path / "run",
+        config("blackbox=torchxrayvision", "blackbox.weights=null", f"blackbox.path='{file}'"),
+    )
+    file.unlink()
+    image = torch.rand(2, 1, 64, 64) * 2 - 1
+    assert torch.allclose(load_black_box(run).logit(image), given.logit(image), atol=1e-5)
+
+
+@pytest.mark.parametrize("choice", [["exported"], ["torchxrayvision", "blackbox.weights=null"]])
+def test_a_file_that_is_not_there_is_told_before_anything_is_trained(
+    choice: list[str], tmp_path: Path
+) -> None:
+    name, *more = choice
+    made = config(f"blackbox={name}", *more, f"blackbox.path={tmp_path / 'gone.pt'}")
+    with pytest.raises(MissingPath, match=r"blackbox\.path=.*gone\.pt"):
+        check_given(made)
