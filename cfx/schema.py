@@ -59,7 +59,9 @@ class Fit:
     max_steps: int = dataclasses.field(metadata=_at_least(1))
     val_every: int = dataclasses.field(metadata=_at_least(1))
     batch_size: int = dataclasses.field(metadata=_at_least(1))
-    balance: str | None = dataclasses.field(default=None, metadata=_one_of("finding", "posterior", "posterior_root"))
+    balance: str | None = dataclasses.field(
+        default=None, metadata=_one_of("finding", "posterior", "posterior_root")
+    )
     balance_share: float = dataclasses.field(default=0.5, metadata=_within(0, 1))
     monitor: str | None = None
     mode: str = dataclasses.field(default="max", metadata=_one_of("max", "min"))

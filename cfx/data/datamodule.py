@@ -332,7 +332,9 @@ class ChestXrayDataModule(pl.LightningDataModule):
         """
         dataset = self.dataset("train")
         if dataset.posterior is None or not np.isfinite(dataset.posterior).any():
-            raise BadValue("data", self.source.name, "no posterior is known", "annotate with a black box first")
+            raise BadValue(
+                "data", self.source.name, "no posterior is known", "annotate with a black box first"
+            )
         known = np.isfinite(dataset.posterior)
         weights = known.astype(np.float64)
         groups, shares = self._groups(dataset)
