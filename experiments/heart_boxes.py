@@ -56,7 +56,8 @@ def overlays(judge: Any, folder: Path, size: int, file: Path) -> list[str]:
     """Draw outlines on pictures of the test list, one a patient; returns their names in reading order."""
     names = sorted((folder / "test_list.txt").read_text().split())
     first = {name.split("_")[0]: name for name in reversed(names) if (folder / "images" / name).is_file()}
-    chosen = np.random.default_rng(SEED).choice(sorted(first.values()), PICTURES, replace=False).tolist()
+    random = np.random.default_rng(SEED)
+    chosen: list[str] = random.choice(sorted(first.values()), PICTURES, replace=False).tolist()
     pictures = tensors([folder / "images" / name for name in chosen], size)
     masks, ctr = judge(pictures).cpu().numpy(), judge_images(judge, pictures).ctr
     rows = -(-PICTURES // COLUMNS)

@@ -344,7 +344,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
         order = np.argsort(dataset.posterior[known], kind="stable")
         sorted_, mass = dataset.posterior[known][order], np.cumsum(weights[known][order])
         levels = (np.arange(count) + 0.5) / count * mass[-1]
-        return sorted_[np.searchsorted(mass, levels).clip(0, len(sorted_) - 1)].astype(np.float32)
+        found: npt.NDArray[np.float32] = sorted_[np.searchsorted(mass, levels).clip(0, len(sorted_) - 1)]
+        return found.astype(np.float32)
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         """Return training batches, augmented, entered where a resumed run left off."""
