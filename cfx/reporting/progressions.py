@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 
 from cfx.evaluation.explained import MARK
 from cfx.reporting.run_files import Example, GreyImage, read_grey
-from cfx.reporting.style import NIGHT, NIGHT_QUIET, NIGHT_TEXT, READING_FLOOR, UP, new_figure
+from cfx.reporting.style import NIGHT, NIGHT_QUIET, NIGHT_TEXT, READING_FLOOR, UP, WARN, new_figure
 
 CALLS = {
     "TP": "true positive call",
@@ -119,12 +119,12 @@ def _show(axes: Axes, picture: GreyImage) -> None:
     axes.set_axis_off()
 
 
-def _mark(axes: Axes, fontsize: float) -> None:
+def mark_axes(axes: Axes, fontsize: float, text: str = MARK) -> None:
     """Writes the synthetic mark along the lower edge of a drawn picture."""
     axes.text(
         0.5,
         0.0,
-        MARK,
+        text,
         transform=axes.transAxes,
         fontsize=fontsize,
         color=NIGHT_TEXT,
@@ -159,7 +159,8 @@ def _ctr_text(ctr: float | None, before: float | None) -> tuple[str, str]:
     if before is None:
         return f"CTR {ctr:.2f}", NIGHT_TEXT
     shift = ctr - before
-    return f"CTR {ctr:.2f} ({shift:+.2f})", NIGHT_TEXT if abs(shift) >= READING_FLOOR else NIGHT_QUIET
+    signed = f"{shift:+.2f}" if abs(shift) >= 0.005 else "±0.00"
+    return f"CTR {ctr:.2f} ({signed})", NIGHT_TEXT if abs(shift) >= READING_FLOOR else NIGHT_QUIET
 
 
 def difference_map(original: GreyImage, changed: GreyImage, scale: float) -> npt.NDArray[np.float32]:
@@ -180,14 +181,20 @@ def difference_map(original: GreyImage, changed: GreyImage, scale: float) -> npt
     return np.asarray(ground + np.abs(change) * (colour - ground), dtype=np.float32)
 
 
+def difference_scale(pairs: Sequence[tuple[GreyImage, GreyImage]]) -> float:
+    """The difference at which the colours of several maps are full: all but half a percent of the pixels lie below."""
+    changes = np.concatenate([np.abs(changed - original).ravel() for original, changed in pairs])
+    return max(0.05, float(np.percentile(changes, 99.5)))
+
+
 class _Grid:
     """Places cells in inches on a figure, from the top left."""
 
     label, gap, caption, footer, edge = 1.72, 0.09, 0.56, 0.62, 0.14
 
-    def __init__(self, columns: int, rows: int, aspect: float, cell: float, headline: bool) -> None:
-        """``aspect`` = height over width of the pictures; ``cell`` = a picture's width in inches."""
-        self.header = 0.82 if headline else 0.46
+    def __init__(self, columns: int, rows: int, aspect: float, cell: float, lines: int) -> None:
+        """``aspect`` = height over width of the pictures; ``cell`` = a picture's width in inches; ``lines`` above."""
+        self.header = 0.46 + (0.36 if lines else 0.0) + 0.18 * max(lines - 1, 0)
         self.cell, self.tall = cell, cell * aspect
         self.columns, self.rows = columns, rows
         # The difference map stands a little apart from the pictures.
@@ -247,7 +254,7 @@ def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> N
         _show(axes, picture)
         target = None if column == 0 else strip.targets[column - 1]
         if target is not None and strip.mark:
-            _mark(axes, 5.6 * min(1.0, grid.cell / 1.3))
+            mark_axes(axes, 5.6 * min(1.0, grid.cell / 1.3))
         _posterior_bar(figure, grid, grid.x(column), top + grid.tall + 0.03, posterior, target)
         if column == 0:
             ctr = "CTR not measurable" if strip.ctr_before is None else f"CTR {strip.ctr_before:.2f}"
@@ -284,7 +291,11 @@ def _legend(figure: Figure, grid: _Grid, scale: float) -> None:
 
 
 def progression_figure(
-    strips: Sequence[Strip], cell: float = 1.32, headline: str = "", warn: bool = False
+    strips: Sequence[Strip],
+    cell: float = 1.32,
+    headline: str = "",
+    warn: bool = False,
+    notes: Sequence[str] = (),
 ) -> Figure:
     """Draws strips below each other.
 
@@ -293,6 +304,7 @@ def progression_figure(
         cell: width of a picture in inches (at 150 dpi: 1.32 = 198 pixels).
         headline: a line above everything, such as the verdict of one image.
         warn: whether the headline is a warning.
+        notes: lines below the headline.
 
     Returns:
         the figure; save it with `cfx.reporting.style.save_png`.
@@ -304,20 +316,24 @@ def progression_figure(
     if not strips or len({len(strip.steps) for strip in strips}) != 1:
         raise ValueError("a figure of progressions needs strips, all of one length")
     height, width = strips[0].original.shape
-    grid = _Grid(len(strips[0].steps) + 2, len(strips), height / width, cell, bool(headline))
+    grid = _Grid(
+        len(strips[0].steps) + 2, len(strips), height / width, cell, (1 + len(notes)) if headline else 0
+    )
     figure = new_figure(grid.width, grid.height, NIGHT)
     if headline:
         letters = int(grid.width * 9)  # what fits in a line of this size
         text = shorten(headline, letters, placeholder=" …")
-        grid.write(figure, grid.edge, 0.14, text, "#ff9c3f" if warn else NIGHT_TEXT, 11, weight="bold")
+        grid.write(figure, grid.edge, 0.14, text, WARN if warn else NIGHT_TEXT, 11, weight="bold")
+        for number, note in enumerate(notes):
+            text = shorten(note, int(grid.width * 13), placeholder=" …")
+            grid.write(figure, grid.edge, 0.4 + 0.18 * number, text, NIGHT_QUIET, 8.6)
     headings = ["original", *(f"asked for {c:g}" for c in strips[0].targets), "what changed"]
     for column, heading in enumerate(headings):
         grid.write(
             figure, grid.x(column) + grid.cell / 2, grid.header - 0.29, heading, NIGHT_TEXT, 9.5, ha="center"
         )
-    ends = [np.abs(strip.steps[strip.end] - strip.original) for strip in strips]
     # One scale for all rows, or a row without any change would look like the others.
-    scale = max(0.05, float(np.percentile(np.concatenate([end.ravel() for end in ends]), 99.5)))
+    scale = difference_scale([(strip.original, strip.steps[strip.end]) for strip in strips])
     for row, strip in enumerate(strips):
         _row(figure, grid, row, strip, scale)
     _legend(figure, grid, scale)
