@@ -6,14 +6,14 @@ python -m cfx.explain run=pretrained/nih_cardiomegaly input=chest.dcm dicom=true
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from cfx.cli import verb
-from cfx.errors import BadImage, BadValue
+from cfx.errors import BadImage, BadValue, UnknownChoice, nearest
 
 if TYPE_CHECKING:
     from cfx.evaluation.explain_files import Settings, Tools
@@ -21,8 +21,15 @@ if TYPE_CHECKING:
     from cfx.loading import LoadedRun
 
 
-def tools_of(loaded: "LoadedRun") -> "Tools":
+PICTURES = ("progression", "difference", "outlines", "gif", "mp4")
+
+
+def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "Tools":
     """Return what a loaded run explains files with; it measures by the evaluation segmenter where there is one.
+
+    Args:
+        loaded: the run.
+        pictures: which of `PICTURES` are drawn of each image; None: all that can be drawn here.
 
     Raises:
         BadValue: the run has no segmenter, so that nothing could be measured.
@@ -33,6 +40,9 @@ def tools_of(loaded: "LoadedRun") -> "Tools":
     from cfx.reporting.film import draw_gif, draw_mp4, video_problem
     from cfx.reporting.outlines_figure import draw_outlines
     from cfx.reporting.run_files import number_at
+
+    def wanted(name: str) -> bool:
+        return pictures is None or name in pictures
 
     # The evaluation segmenter has seen no picture that the loss used, so its reading is the one to report.
     segmenter = loaded.judge or loaded.segmenter
@@ -45,11 +55,13 @@ def tools_of(loaded: "LoadedRun") -> "Tools":
     threshold = number_at(measured.metrics(), "transfer.threshold") if measured.done else None
     task = loaded.config.get("task") or {}
     ratio = task.get("measurement") == "ctr"
-    pictures = {
-        "difference.png": draw_difference,
-        "outlines.png": draw_outlines,
-        "progression.gif": draw_gif,
+    drawn = {
+        "difference": ("difference.png", draw_difference),
+        "outlines": ("outlines.png", draw_outlines),
+        "gif": ("progression.gif", draw_gif),
     }
+    if wanted("mp4") and video_problem() is None:
+        drawn["mp4"] = ("progression.mp4", draw_mp4)
     return Tools(
         explainer=loaded.explainer,
         blackbox=loaded.blackbox,
@@ -59,8 +71,8 @@ def tools_of(loaded: "LoadedRun") -> "Tools":
         run=loaded.run.name,
         threshold=0.5 if threshold is None else threshold,
         familiar=None if familiar is None else familiar.to(next(loaded.blackbox.buffers()).device),
-        draw=draw_explained,
-        pictures=pictures if video_problem() else {**pictures, "progression.mp4": draw_mp4},
+        draw=draw_explained if wanted("progression") else None,
+        pictures=dict(each for name, each in drawn.items() if wanted(name)),
         views=tuple(loaded.config["data"].get("views") or ()),
         direction={"up": 1, "down": -1}.get(str(task.get("direction")), 0) if ratio else 0,
     )
@@ -77,6 +89,22 @@ def numbers_of(key: str, values: Any) -> tuple[float, ...]:
         return tuple(float(value) for value in found if value is not None)
     except (TypeError, ValueError) as error:
         raise BadValue(key, values, "is no list of numbers", f"write {key}=[0,0.5,1]") from error
+
+
+def pictures_of(values: Any) -> tuple[str, ...]:
+    """Return which pictures are drawn of each image.
+
+    Raises:
+        UnknownChoice: one that is none of `PICTURES`.
+    """
+    found = values if isinstance(values, Sequence) and not isinstance(values, str) else [values]
+    names = tuple(str(value) for value in found if value is not None)
+    for name in names:
+        if name not in PICTURES:
+            near = nearest(name, PICTURES)
+            remedy = f"did you mean {near!r}" if near else f"choose from {', '.join(PICTURES)}"
+            raise UnknownChoice("pictures", name, "is no picture", remedy)
+    return names
 
 
 def settings_of(config: DictConfig) -> "Settings":
@@ -140,8 +168,10 @@ def main(config: DictConfig) -> None:
     from cfx.loading import load_explainer
     from cfx.reporting.film import video_problem
 
-    tools = tools_of(load_explainer(str(config.run), device=device_of(str(config.device))))
-    problem = video_problem()
+    pictures = pictures_of(config.pictures)
+    loaded = load_explainer(str(config.run), device=device_of(str(config.device)))
+    tools = tools_of(loaded, pictures)
+    problem = video_problem() if "mp4" in pictures else None
     if problem:
         print(problem, file=sys.stderr)
     root = place if place.is_dir() else place.parent

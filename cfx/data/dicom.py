@@ -1,8 +1,11 @@
 """DICOM files, for which pydicom must be installed (the extra `dicom`): pixels as they are meant to be shown."""
 
+import contextlib
 import importlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,8 @@ from cfx.errors import BadImage
 Float = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
+MOST_PIXELS = 100_000_000
+"""Pixels of a picture above which it is not decoded: the largest detectors have under a fifth of that."""
 _FAR = 1e9  # beyond every window: where a windowing function ends
 
 
@@ -25,60 +30,88 @@ def is_dicom(path: Path) -> bool:
         return stream.read(132)[128:] == b"DICM"
 
 
-def open_dicom(path: Path, argument: str = "image", *, pixels: bool = True) -> Any:
+def open_dicom(
+    path: Path | BinaryIO, argument: str = "image", name: str | None = None, *, pixels: bool = True
+) -> Any:
     """Read a file's data set (`pydicom.Dataset`), without its pixels where `pixels` is not set.
+
+    Args:
+        path: the file, or its content opened for reading.
+        argument: name of the user's argument, for the error's text.
+        name: what the file is called in the error's text; its path by default.
+        pixels: whether the pixels are read too.
 
     Raises:
         BadImage: pydicom is missing, or the file is no DICOM file.
 
     """
+    name = str(path) if name is None else name
     try:
         pydicom = importlib.import_module("pydicom")
     except ImportError as error:
-        raise BadImage(
-            argument, str(path), "reading DICOM needs pydicom", "pip install 'cfx[dicom]'"
-        ) from error
+        raise BadImage(argument, name, "reading DICOM needs pydicom", "pip install 'cfx[dicom]'") from error
     try:
-        return pydicom.dcmread(path, stop_before_pixels=not pixels)
+        with quiet():
+            return pydicom.dcmread(path, stop_before_pixels=not pixels)
     except Exception as error:  # pydicom raises many kinds for a broken file
-        raise _unreadable(path, argument, error) from error
+        raise _unreadable(name, argument, error) from error
 
 
-def read_dicom(path: Path, argument: str = "image") -> Float:
+def read_dicom(path: Path | BinaryIO, argument: str = "image", name: str | None = None) -> Float:
     """Read a single-frame DICOM picture as grey float32 (H, W) in [0, 1], bone white; see `displayed`.
+
+    Args:
+        path: the file, or its content opened for reading.
+        argument: name of the user's argument, for the error's text.
+        name: what the file is called in the error's text; its path by default.
 
     Raises:
         BadImage: pydicom is missing, or the file can not be decoded or holds no single grey picture.
 
     """
-    dataset = open_dicom(path, argument)
+    name = str(path) if name is None else name
+    dataset = open_dicom(path, argument, name)
     if "PixelData" not in dataset:
-        raise BadImage(argument, str(path), "is DICOM without a picture", "give a radiograph")
+        raise BadImage(argument, name, "is DICOM without a picture", "give a radiograph")
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     try:
-        stored = np.asarray(dataset.pixel_array)
+        claimed = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
+        if claimed > MOST_PIXELS:
+            raise ValueError(f"{claimed:,} pixels are more than {MOST_PIXELS:,}")
+        with quiet():
+            stored = np.asarray(dataset.pixel_array)
     except Exception as error:  # pydicom's decoders raise many kinds too
-        raise _unreadable(path, argument, error) from error
+        raise _unreadable(name, argument, error) from error
     if stored.ndim != 2 or not photometric.startswith("MONOCHROME"):
         raise BadImage(
             argument,
-            str(path),
+            name,
             f"is DICOM of shape {stored.shape} and kind {photometric or 'unknown'}",
             "give a single grey radiograph",
         )
     try:
-        picture = displayed(stored, dataset)
+        with quiet():
+            picture = displayed(stored, dataset)
     except Exception as error:  # a table or window that pydicom can not make sense of
-        raise _unreadable(path, argument, error) from error
+        raise _unreadable(name, argument, error) from error
     if picture is None:
-        raise BadImage(argument, str(path), "has the same value in every pixel", "give another file")
+        raise BadImage(argument, name, "has the same value in every pixel", "give another file")
     return picture
 
 
-def _unreadable(path: Path, argument: str, error: Exception) -> BadImage:
-    told = " ".join(str(error).split())
-    remedy = "pip install 'cfx[dicom]'" if "plugin" in told or "dependencies" in told else "give another file"
-    return BadImage(argument, str(path), f"not a readable DICOM picture ({told})", remedy)
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Leaves out what pydicom warns of: a file is read or told in one line, and odd values are common in archives."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _unreadable(name: str, argument: str, error: Exception) -> BadImage:
+    told = " ".join(str(error).split()).partition(" Use force=True")[0]  # an option of pydicom, not of cfx
+    missing = "plugin" in told or "dependencies" in told
+    remedy = "pip install 'cfx[dicom]'" if missing else "give another file"
+    return BadImage(argument, name, f"not a readable DICOM picture ({told})", remedy)
 
 
 def displayed(stored: npt.NDArray[Any], dataset: Any) -> Float | None:

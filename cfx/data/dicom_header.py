@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
-from cfx.data.dicom import is_dicom, open_dicom
+from cfx.data.dicom import is_dicom, open_dicom, quiet
 
 # Projection radiography, and what converters write who know nothing: other and secondary capture.
 RADIOGRAPHY: Final = frozenset({"CR", "DX", "DR", "RG", "OT", "SC"})
@@ -33,7 +33,8 @@ def header_problem(path: Path, views: Collection[str] = (), argument: str = "inp
     """
     if not is_dicom(path):
         return None
-    return problem_of(open_dicom(path, argument, pixels=False), views)
+    with quiet():
+        return problem_of(open_dicom(path, argument, pixels=False), views)
 
 
 def problem_of(dataset: Any, views: Collection[str] = ()) -> str | None:

@@ -1,7 +1,7 @@
-"""Counterfactuals as a DICOM secondary capture series (the extra `dicom`), marked so that none is taken for real.
+r"""Counterfactuals as a DICOM secondary capture series (the extra `dicom`), marked so that none is taken for real.
 
 Each file says that it is synthetic where a viewer, an archive and a script look: in the pixels (the mark is always
-burned in), in Series Description, Derivation Description and Image Comments, by ImageType DERIVED\\SECONDARY,
+burned in), in Series Description, Derivation Description and Image Comments, by ImageType DERIVED\SECONDARY,
 ConversionType SYN and Synthetic Data YES. UIDs are new; the source is named in the Source Image Sequence.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cfx import __version__
-from cfx.data.dicom import is_dicom, open_dicom
+from cfx.data.dicom import is_dicom, open_dicom, quiet
 from cfx.data.reading import Float
 from cfx.errors import BadValue
 from cfx.evaluation.explain_tools import Tools
@@ -95,7 +95,8 @@ class Series:
             step: the target and what was read of it.
             whole: whether the picture has the source's own pixels, so that their spacing holds.
         """
-        dataset = self._made(np.asarray(marked(picture)), index, whole)
+        with quiet():
+            dataset = self._made(np.asarray(marked(picture)), index, whole)
         finding = self.tools.blackbox.finding
         said = (
             f"SYNTHETIC counterfactual, not a radiograph: drawn by cfx {__version__} ({self.tools.run},"
@@ -105,7 +106,8 @@ class Series:
         dataset.SeriesDescription = f"SYNTHETIC counterfactual: {finding}"[:64]
         dataset.DerivationDescription = said[:1024]
         dataset.ImageComments = f"{MARK}: {finding} at probability {step.target:g}"
-        write_atomic(path, lambda beside: dataset.save_as(beside, enforce_file_format=True))
+        with quiet():
+            write_atomic(path, lambda beside: dataset.save_as(beside, enforce_file_format=True))
 
     def _made(self, pixels: Any, index: int, whole: bool) -> Any:
         """A complete secondary capture instance but for its descriptions."""
@@ -127,7 +129,7 @@ class Series:
             patient_orientation=("L", "F"),
         )
         dataset.SpecificCharacterSet = "ISO_IR 192"
-        # The constructor wants an orientation; whether an unlabelled picture is mirrored nobody knows, and empty says so.
+        # The constructor wants an orientation; whether a picture without one is mirrored nobody knows: empty says so.
         dataset.PatientOrientation = None
         dataset.ImageType = ["DERIVED", "SECONDARY"]
         dataset.ConversionType = "SYN"
@@ -148,7 +150,7 @@ class Series:
             dataset.LossyImageCompression = "01"
         for name in _PIXELS if whole else _PIXELS[3:]:
             if source.get(name) not in (None, ""):
-                setattr(dataset, name, source.get(name))
+                dataset[name] = source[name]  # as it is: setting a value would refuse what archives hold
         if source.get("SOPClassUID") and source.get("SOPInstanceUID"):
             dataset.SourceImageSequence = [_reference(source)]
         if self.keep:

@@ -233,6 +233,7 @@ class Outcome:
             "ctr_after": after.get("ctr"),
             "verdict": numbers.get("verdict"),
             "reasons": "; ".join(numbers.get("reasons") or []) or self.problem,
+            "notes": "; ".join(numbers.get("notes") or []),
             "folder": self.folder,
         }
 
@@ -247,6 +248,7 @@ def outcome_line(outcome: Outcome) -> str:
         return "?" if value is None else f"{value:.2f}"
 
     said = row["verdict"] + (f" ({row['reasons']})" if row["reasons"] else "")
+    said += f"; note: {row['notes']}" if row["notes"] else ""
     kept = " [done before]" if outcome.status == "kept" else ""
     return (
         f"{outcome.name}: posterior {show(row['posterior'])} -> {show(row['posterior_after'])}, "
@@ -267,6 +269,7 @@ def outcome_table(outcomes: list[Outcome]) -> str:
             lines.append((outcome.name, "", "", f"failed: {outcome.problem}"))
             continue
         said = row["verdict"] + (f": {row['reasons']}" if row["reasons"] else "")
+        said += f" (note: {row['notes']})" if row["notes"] else ""
         posterior, ctr = pair(row["posterior"], row["posterior_after"]), pair(row["ctr"], row["ctr_after"])
         lines.append((outcome.name, posterior, ctr, said))
     widths = [max(len(line[i]) for line in lines) for i in range(3)]

@@ -181,7 +181,7 @@ def _notes_of(image: Float, familiar: bool | None, tools: Tools) -> tuple[str, .
     negative = small_tensor(1.0 - image, tools)[None].to(tools.device)
     if not bool(tools.familiar(negative)[0]):
         return ()
-    return ("looks like a negative, and its inverse is like the training data: invert=true explains that",)
+    return ("looks like a negative; invert=true turns it round",)
 
 
 def all_reasons(
@@ -234,9 +234,7 @@ def wrong_way(redrawn: Reading, step: Step, before: Reading, direction: int) -> 
     if (move > 0) == (more == (direction > 0)):
         return ""
     way = "rises" if move > 0 else "falls"
-    return (
-        f"CTR {way} although {'more' if more else 'less'} of the finding was asked for: look at the outlines"
-    )
+    return f"CTR {way} although {'more' if more else 'less'} of the finding was asked for, see the outlines"
 
 
 def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: Any) -> Explained:

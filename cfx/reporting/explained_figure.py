@@ -96,7 +96,7 @@ def draw_difference(explained: Explained, path: Path) -> None:
     for index in ends:
         overlay = np.clip(difference_map(original, shown[index], scale), 0.0, 1.0)
         target = explained.steps[index].target
-        lines = (f"changed for target {target:g}", *reading_lines(explained, index))
+        lines = (f"what changed for {target:g}", *reading_lines(explained, index))
         panels.append(Panel(overlay, lines, mark=MARK if explained.mark else ""))
     figure = panel_figure(
         panels,
@@ -112,4 +112,4 @@ def reading_lines(explained: Explained, index: int | None) -> Sequence[str]:
     """Posterior and CTR of the original (None) or of a step, a line."""
     reading = explained.before if index is None else explained.steps[index].reading
     ctr = "CTR not measurable" if reading.ctr is None else f"CTR {reading.ctr:.2f}"
-    return (f"posterior {reading.posterior:.2f}   {ctr}",)
+    return (f"posterior {reading.posterior:.2f}, {ctr}",)

@@ -14,9 +14,9 @@ LONGEST, SHORTEST = 512, 384
 """Pixels that the longer side of a frame's picture has at most and at least."""
 NARROWEST = 272
 """Width of a frame that its captions need."""
-MILLISECONDS, HOLD = 240, 1200
+MILLISECONDS, HOLD = 200, 1200
 """How long a step is shown, and the original and the ends of the scale."""
-RATE = 25
+RATE = 10
 """Frames a second of the MP4."""
 CAPTION = 72
 
@@ -77,7 +77,7 @@ def draw_mp4(explained: Explained, path: Path) -> None:
         str(path),
         frames[0][0].size,
         fps=RATE,
-        quality=8,
+        quality=7,
         macro_block_size=2,
         ffmpeg_timeout=60,
         ffmpeg_log_level="error",

@@ -92,13 +92,14 @@ def _place(values: Array, size: int, shape: tuple[int, ...], axis: int) -> Array
 
 def _contour(axes: Axes, mask: Array, shape: tuple[int, ...], colour: str, style: str, width: float) -> None:
     """The outline at 0.5, where the measurement has its edges too: between pixels, linearly."""
-    if not (mask >= LEVEL).any() or (mask >= LEVEL).all():
+    if not (mask >= LEVEL).any():
         return
-    rows, columns = (np.arange(n) + 0.5 for n in mask.shape)
     # A margin of zeros closes an outline that reaches the border.
+    closed = np.pad(mask, 1)
+    rows, columns = (np.arange(n) - 0.5 for n in closed.shape)
     x = _place(columns, mask.shape[1], shape, 1)
     y = _place(rows, mask.shape[0], shape, 0)
-    axes.contour(x, y, mask, levels=[LEVEL], colors=[colour], linestyles=[style], linewidths=[width])
+    axes.contour(x, y, closed, levels=[LEVEL], colors=[colour], linestyles=[style], linewidths=[width])
 
 
 def _width_line(

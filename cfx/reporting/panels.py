@@ -17,7 +17,9 @@ GAP, EDGE, ABOVE, BELOW = 0.16, 0.2, 0.36, 0.3
 CELL = 3.4
 """Width of a picture in inches: 510 pixels at 150 dpi."""
 LEGEND = 0.36
-_LETTER = 0.072  # inches that a letter of size 8.2 takes at most
+NARROWEST = 2.3
+"""Width in inches that the lines above and below a picture need."""
+_LETTER, _BOLD = 0.072, 0.105  # inches that a letter of the small lines and of the headline takes at most
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,24 @@ class Panel:
     lines: Sequence[str]
     mark: str = ""
     paint: Callable[[Axes], object] | None = None
+
+
+class _Sheet:
+    """A figure in inches from its upper left corner."""
+
+    def __init__(self, across: float, down: float) -> None:
+        self.across, self.down = across, down
+        self.figure = new_figure(across, down, NIGHT)
+
+    def write(self, x: float, y: float, text: str, colour: str, size: float, **more: Any) -> None:
+        """Text whose upper edge is at (x, y), unless told."""
+        more = {"va": "top", **more}
+        self.figure.text(x / self.across, 1 - y / self.down, text, color=colour, fontsize=size, **more)
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Axes whose upper left corner is at (x, y)."""
+        box = (x / self.across, 1 - (y + height) / self.down, width / self.across, height / self.down)
+        return self.figure.add_axes(box, facecolor=NIGHT)
 
 
 def panel_figure(
@@ -64,35 +84,26 @@ def panel_figure(
     height, width = panels[0].picture.shape[:2]
     # The longer side fills a cell, so that a narrow picture is not blown up.
     wide, tall = (CELL * side / max(height, width) for side in (width, height))
-    wide = max(wide, 2.3)  # room for the lines above and below
+    wide = max(wide, NARROWEST)
     across = 2 * EDGE + len(panels) * wide + (len(panels) - 1) * GAP
-    head = wrap(headline, max(30, int((across - 2 * EDGE) / 0.105)))[:3]
-    texts = [line for text in title for line in wrap(text, max(30, int((across - 2 * EDGE) / _LETTER)))[:3]]
-    top = 0.14 + 0.24 * len(head) + 0.17 * len(texts) + 0.08
+    head = wrap(headline, int((across - 2 * EDGE) / _BOLD))[:3]
+    texts = [line for text in title for line in wrap(text, int((across - 2 * EDGE) / _LETTER))[:3]]
+    top = 0.22 + 0.24 * len(head) + 0.17 * len(texts) + ABOVE
     foot = LEGEND if legend or scale is not None else 0.0
-    down = top + ABOVE + tall + BELOW + foot + 0.1
-    figure = new_figure(across, down, NIGHT)
-
-    def write(x: float, y: float, text: str, colour: str, size: float, **more: str) -> None:
-        figure.text(x / across, 1 - y / down, text, color=colour, fontsize=size, va="top", **more)
-
+    sheet = _Sheet(across, top + tall + BELOW + foot + 0.1)
     for number, line in enumerate(head):
-        write(EDGE, 0.14 + 0.24 * number, line, WARN if warn else NIGHT_TEXT, 11, fontweight="bold")
+        sheet.write(EDGE, 0.14 + 0.24 * number, line, WARN if warn else NIGHT_TEXT, 11, fontweight="bold")
     for number, line in enumerate(texts):
-        write(EDGE, 0.16 + 0.24 * len(head) + 0.17 * number, line, NIGHT_QUIET, 8.2)
+        sheet.write(EDGE, 0.16 + 0.24 * len(head) + 0.17 * number, line, NIGHT_QUIET, 8.2)
     for number, panel in enumerate(panels):
         left = EDGE + number * (wide + GAP)
-        axes = figure.add_axes(
-            (left / across, 1 - (top + ABOVE + tall) / down, wide / across, tall / down), facecolor=NIGHT
-        )
-        _show(axes, panel)
-        middle = left + wide / 2
-        write(middle, top + 0.1, panel.lines[0], NIGHT_TEXT, 10, ha="center")
-        for row, line in enumerate(panel.lines[1:]):
-            short = shorten(line, int(wide / _LETTER) + 6, placeholder="…")
-            write(middle, top + ABOVE + tall + 0.08 + 0.17 * row, short, NIGHT_TEXT, 8.6, ha="center")
-    _foot(figure, across, down, scale, legend)
-    return figure
+        _show(sheet.axes(left, top, wide, tall), panel)
+        above, *below = (shorten(line, int(wide / _LETTER) + 6, placeholder="…") for line in panel.lines)
+        sheet.write(left + wide / 2, top - 0.26, above, NIGHT_TEXT, 10, ha="center")
+        for row, line in enumerate(below):
+            sheet.write(left + wide / 2, top + tall + 0.08 + 0.17 * row, line, NIGHT_TEXT, 8.6, ha="center")
+    _foot(sheet, scale, legend)
+    return sheet.figure
 
 
 def _show(axes: Axes, panel: Panel) -> None:
@@ -110,26 +121,23 @@ def _show(axes: Axes, panel: Panel) -> None:
     axes.set_ylim(height - 0.5, -0.5)
     axes.set_axis_off()
     if panel.mark:
-        mark_axes(axes, 7.0, panel.mark)
+        # A narrow picture gets smaller letters rather than a mark that runs out of it.
+        mark_axes(axes, 7.0 * min(1.0, CELL * width / max(height, width) / 1.35), panel.mark)
 
 
-def _foot(
-    figure: Figure, across: float, down: float, scale: float | None, legend: Sequence[tuple[str, str, str]]
-) -> None:
+def _foot(sheet: _Sheet, scale: float | None, legend: Sequence[tuple[str, str, str]]) -> None:
     """The foot: a ramp of the difference colours, or lines of the legend from left to right."""
-    y = down - 0.1 - LEGEND / 2
-    x = EDGE
+    x, y = EDGE, sheet.down - 0.1 - LEGEND / 2
     if scale is not None:
-        axes = figure.add_axes(((x + 0.62) / across, 1 - (y + 0.05) / down, 1.6 / across, 0.1 / down))
+        axes = sheet.axes(x + 0.86, y - 0.05, 1.4, 0.1)
         ramp = np.linspace(-1.0, 1.0, 256, dtype=np.float32)[None, :]
         axes.imshow(difference_map(np.full_like(ramp, 0.2), 0.2 + ramp, 1.0), aspect="auto")
         axes.set_axis_off()
-        words = f"darker −{scale:.2f}", f"brighter +{scale:.2f} of the grey range"
-        figure.text(x / across, 1 - y / down, words[0], color=NIGHT_QUIET, fontsize=7.6, va="center")
-        figure.text((x + 2.3) / across, 1 - y / down, words[1], color=NIGHT_QUIET, fontsize=7.6, va="center")
+        sheet.write(x + 0.8, y, f"darker −{scale:.2f}", NIGHT_QUIET, 7.6, va="center", ha="right")
+        sheet.write(x + 2.32, y, f"brighter +{scale:.2f}", NIGHT_QUIET, 7.6, va="center")
     for text, colour, style in legend:
-        line = figure.add_axes((x / across, 1 - (y + 0.05) / down, 0.3 / across, 0.1 / down))
-        line.plot([0, 1], [0, 0], color=colour, linestyle=style, linewidth=1.6)
-        line.set_axis_off()
-        figure.text((x + 0.36) / across, 1 - y / down, text, color=NIGHT_QUIET, fontsize=7.6, va="center")
+        axes = sheet.axes(x, y - 0.05, 0.3, 0.1)
+        axes.plot([0, 1], [0, 0], color=colour, linestyle=style, linewidth=1.6)
+        axes.set_axis_off()
+        sheet.write(x + 0.36, y, text, NIGHT_QUIET, 7.6, va="center")
         x += 0.36 + 0.066 * len(text) + 0.22

@@ -242,7 +242,7 @@ def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> N
     """Draws one patient."""
     top = grid.top(row)
     # Letters that fit beside the pictures; a name without spaces is broken where it must be.
-    lines = [(text, True) for text in wrap(strip.title[0], 19)[:3]]
+    lines = [(text, True) for text in wrap(strip.title[0], 17)[:4]]
     lines += [(text, False) for more in strip.title[1:] for text in wrap(more, 25)[:2]]
     for line, (text, first) in enumerate(lines):
         size, colour, weight = (9.5, NIGHT_TEXT, "bold") if first else (8.2, NIGHT_QUIET, "normal")
