@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from cfx.evaluation.explained import MARK, Explained, Picture, Reading
@@ -19,8 +20,10 @@ MILLISECONDS, HOLD = 200, 1200
 RATE = 10
 """Frames a second of the MP4."""
 CAPTION = 72
+UNFILLED = "#2a2f35"
 
 Frame = Image.Image
+Bytes = npt.NDArray[np.uint8]
 
 
 def draw_gif(explained: Explained, path: Path) -> None:
@@ -32,9 +35,8 @@ def draw_gif(explained: Explained, path: Path) -> None:
 
     """
     frames = list(film(explained))
-    # Few enough colours for one palette: grey for the pictures and what the captions are drawn in.
     palette = _palette()
-    pictures = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame, _ in frames]
+    pictures = [_indexed(frame, palette) for frame, _ in frames]
     pictures[0].save(
         path,
         format="GIF",
@@ -151,7 +153,7 @@ def _bar(
 ) -> None:
     """A bar filled to the posterior, a tick where it was asked to be."""
     left, top, right, bottom = box
-    draw.rectangle(box, fill="#2a2f35")
+    draw.rectangle(box, fill=UNFILLED)
     if posterior > 0:
         draw.rectangle((left, top, left + round(posterior * (right - left)), bottom), fill=UP)
     if target is not None:
@@ -181,13 +183,22 @@ def _fitting(
     return f"{head}…: {tail}"
 
 
-def _palette() -> Image.Image:
-    """A palette image: 240 greys, and the colours of the captions."""
-    greys = [round(255 * level / 239) for level in range(240)]
-    colours = [NIGHT, NIGHT_TEXT, NIGHT_QUIET, UP, "#2a2f35"]
-    channels = [value for grey in greys for value in (grey, grey, grey)]
-    for colour in colours:
-        channels += [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(channels + [0] * (768 - len(channels)))
-    return palette
+def _palette() -> Bytes:
+    """The colours of a GIF, uint8 (256, 3): greys for the picture, and what the captions are drawn in."""
+    colours = [NIGHT, NIGHT_TEXT, NIGHT_QUIET, UP, UNFILLED]
+    written = [[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in colours]
+    greys = np.linspace(0, 255, 256 - len(written)).round().astype(np.uint8)
+    return np.concatenate([np.repeat(greys[:, None], 3, axis=1), np.array(written, dtype=np.uint8)])
+
+
+def _indexed(frame: Frame, palette: Bytes) -> Frame:
+    """The frame in the nearest colours of a palette; Pillow's own search is coarser than the steps between greys."""
+    pixels = np.asarray(frame, dtype=np.int32)
+    packed = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
+    known, where = np.unique(packed, return_inverse=True)
+    colours = np.stack([known >> 16, (known >> 8) & 255, known & 255], axis=1)
+    distance = ((colours[:, None] - palette[None].astype(np.int32)) ** 2).sum(axis=2)
+    nearest = distance.argmin(axis=1).astype(np.uint8)
+    picture = Image.fromarray(nearest[where].reshape(packed.shape), mode="P")
+    picture.putpalette(palette.tobytes())
+    return picture

@@ -29,6 +29,13 @@ CALLS = {
 _DARKER, _BRIGHTER = (0.345, 0.706, 1.0), (1.0, 0.612, 0.247)
 
 
+_LEGEND = (
+    "Bar: the classifier's posterior of the finding; white tick: the posterior asked for. CTR: heart width over inner"
+    f" thoracic width, shift against the original in brackets, dimmed below {READING_FLOOR}, by which two readers of"
+    " one image differ. Every picture but the first of a row was drawn by a model and is no radiograph."
+)
+
+
 @dataclass(frozen=True)
 class Strip:
     """One progression ready to be drawn.
@@ -190,7 +197,7 @@ def difference_scale(pairs: Sequence[tuple[GreyImage, GreyImage]]) -> float:
 class _Grid:
     """Places cells in inches on a figure, from the top left."""
 
-    label, gap, caption, footer, edge = 1.72, 0.09, 0.56, 0.62, 0.14
+    label, gap, caption, edge = 1.72, 0.09, 0.56, 0.14
 
     def __init__(self, columns: int, rows: int, aspect: float, cell: float, lines: int) -> None:
         """``aspect`` = height over width of the pictures; ``cell`` = a picture's width in inches; ``lines`` above."""
@@ -199,6 +206,9 @@ class _Grid:
         self.columns, self.rows = columns, rows
         # The difference map stands a little apart from the pictures.
         self.width = self.edge + self.label + columns * (cell + self.gap) + 0.12 + self.edge
+        # A strip of few pictures has room for fewer letters beside the scale of the difference map.
+        self.legend = wrap(_LEGEND, int((self.x(columns - 1) - self.edge - 0.15) / 0.06))
+        self.footer = 0.3 + 0.16 * max(2, len(self.legend))
         self.height = self.header + rows * (self.tall + self.caption) + self.footer
 
     def x(self, column: int) -> float:
@@ -272,13 +282,7 @@ def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> N
 def _legend(figure: Figure, grid: _Grid, scale: float) -> None:
     """The foot of the figure: how to read it, and the scale of the difference maps."""
     y = grid.height - grid.footer + 0.16
-    lines = (
-        "Bar: the classifier's posterior of the finding; white tick: the posterior asked for. CTR: heart width over"
-        " inner thoracic width, shift against the original in brackets,",
-        f"dimmed below {READING_FLOOR}, by which two readers of one image differ. Every picture but the first of a"
-        " row was drawn by a model and is no radiograph.",
-    )
-    for number, line in enumerate(lines):
+    for number, line in enumerate(grid.legend):
         grid.write(figure, grid.edge, y + 0.16 * number, line, NIGHT_QUIET, 7.6)
     x = grid.x(grid.columns - 1)
     axes = figure.add_axes(grid.box(x, y + 0.02, grid.cell, 0.09))
