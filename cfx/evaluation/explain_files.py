@@ -7,7 +7,7 @@ done before is kept, and every result appears whole or not at all (``numbers.jso
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -244,6 +244,58 @@ def reasons_against(redrawn: Reading, step: Step, tools: Tools, familiar: bool |
     return tuple(reasons.split(", ")) if reasons else ()
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The progression of one picture in memory, before anything is written.
+
+    Attributes:
+        square: grey (size, size) in [0, 1], the padded picture that the run's parts saw.
+        before: reading of it.
+        redrawn: reading of the method's own output at the picture's posterior.
+        steps: one a target, ascending, none at full resolution.
+        end: index of the step that the verdict is about, the farther end of the scale.
+        familiar: whether the picture is like the training data; None where that is not known.
+        counterfactual: what the explainer gave: redrawn, then the steps.
+
+    """
+
+    square: Float
+    before: Reading
+    redrawn: Reading
+    steps: tuple[Step, ...]
+    end: int
+    familiar: bool | None
+    counterfactual: Counterfactual
+
+
+def draw_steps(image: Float, tools: Tools, targets: Sequence[float]) -> Drawn:
+    """Draws a picture at all targets in one batch, and reads what was drawn.
+
+    Args:
+        image: grey (H, W) in [0, 1], any size.
+        tools: the run's parts.
+        targets: posteriors asked for, ascending.
+
+    """
+    device = _device(tools.blackbox)
+    square = to_square(image, tools.size)
+    tensor = to_tensor(square)[None].to(device)
+    before = read_pictures(tensor, tools)[0]
+    # The method's own output at c = p(x) goes first: it tells what drawing alone does to the measurement.
+    asked = torch.tensor([[before.posterior, *targets]], dtype=torch.float32, device=device)
+    drawn = tools.explainer.explain(tensor, asked)
+    readings = read_pictures(drawn.images[0], tools)
+    steps = []
+    for index, target in enumerate(targets, start=1):
+        picture = _grey(drawn.images[0, index])
+        l1 = float(np.mean(np.abs(picture - square)))
+        steps.append(Step(target, picture, readings[index], l1))
+    # The end of the scale that is farther away is the question a reader asks of this picture.
+    end = len(steps) - 1 if before.posterior < 0.5 else 0
+    familiar = None if tools.familiar is None else bool(tools.familiar(tensor)[0])
+    return Drawn(square, before, readings[0], tuple(steps), end, familiar, drawn)
+
+
 def explain_one(path: Path, name: str, folder: Path, tools: Tools, settings: Settings) -> Explained:
     """Explains one file and writes its folder.
 
@@ -263,40 +315,23 @@ def explain_one(path: Path, name: str, folder: Path, tools: Tools, settings: Set
     """
     began = time.perf_counter()
     image = read_image(path, "input")
-    height, width = image.shape
-    device = _device(tools.blackbox)
-    square = to_square(image, tools.size)
-    tensor = to_tensor(square)[None].to(device)
-    before = read_pictures(tensor, tools)[0]
-    # The method's own output at c = p(x) goes first: it tells what drawing alone does to the measurement.
-    targets = torch.tensor([[before.posterior, *settings.targets]], dtype=torch.float32, device=device)
-    drawn = tools.explainer.explain(tensor, targets)
-    readings = read_pictures(drawn.images[0], tools)
+    drawn = draw_steps(image, tools, settings.targets)
     steps = []
-    for index, target in enumerate(settings.targets, start=1):
-        wanted = (
-            bool(np.isclose(target, settings.full_resolution).any()) if settings.full_resolution else False
+    for index, step in enumerate(drawn.steps, start=1):
+        wanted = bool(settings.full_resolution) and np.isclose(step.target, settings.full_resolution).any()
+        full = (
+            _full(image, drawn.counterfactual, index, step.target, folder, tools, settings.mark)
+            if wanted
+            else None
         )
-        full = _full(image, drawn, index, target, folder, tools, settings.mark) if wanted else None
-        picture = _grey(drawn.images[0, index])
-        l1 = float(np.mean(np.abs(picture - square)))
-        steps.append(Step(target, picture, readings[index], l1, full))
-    # The end of the scale that is farther away is the question a reader asks of this picture.
-    end = len(steps) - 1 if before.posterior < 0.5 else 0
-    familiar = None if tools.familiar is None else bool(tools.familiar(tensor)[0])
-    reasons = reasons_against(readings[0], steps[end], tools, familiar)
-    explained = Explained(
+        steps.append(replace(step, full=full))
+    explained = explained_of(
+        drawn,
+        image.shape,
+        tools,
         name=name,
         output=folder,
-        height=height,
-        width=width,
-        original=square,
-        before=before,
-        redrawn=readings[0],
         steps=tuple(steps),
-        end=end,
-        verdict=DO_NOT if reasons else INTERPRET,
-        reasons=reasons,
         about={"sha256": _digest(path), **about(tools, settings)},
         mark=settings.mark,
         seconds=time.perf_counter() - began,
@@ -305,6 +340,31 @@ def explain_one(path: Path, name: str, folder: Path, tools: Tools, settings: Set
         write_atomic(folder / "progression.png", partial(tools.draw, explained))
     write_json(folder / "numbers.json", explained.numbers())
     return explained
+
+
+def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: Any) -> Explained:
+    """The record of a progression with its verdict.
+
+    Args:
+        drawn: the progression.
+        shape: height and width of the picture before it was padded.
+        tools: the run's parts.
+        known: the other fields of `Explained`, such as its name; the progression's own steps unless told.
+
+    """
+    reasons = reasons_against(drawn.redrawn, drawn.steps[drawn.end], tools, drawn.familiar)
+    fields: dict[str, Any] = {"steps": drawn.steps, **known}
+    return Explained(
+        height=shape[0],
+        width=shape[1],
+        original=drawn.square,
+        before=drawn.before,
+        redrawn=drawn.redrawn,
+        end=drawn.end,
+        verdict=DO_NOT if reasons else INTERPRET,
+        reasons=reasons,
+        **fields,
+    )
 
 
 def about(tools: Tools, settings: Settings) -> dict[str, Any]:

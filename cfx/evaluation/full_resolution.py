@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cfx.data.reading import Float
-from cfx.explainers.gan.edit import apply_edit
+from cfx.explainers.gan.edit import apply_edit, structure
 
 
 def padding(height: int, width: int) -> tuple[int, int, int]:
@@ -26,16 +26,16 @@ def padding(height: int, width: int) -> tuple[int, int, int]:
 
 
 @torch.no_grad()
-def edit_original(image: Float, field: Tensor, residual: Tensor) -> Float:
-    """Draws an edit on the original.
+def edit_series(image: Float, fields: Tensor, residuals: Tensor) -> list[Float]:
+    """Draws several edits on the original.
 
     Args:
         image: grey (H, W) in [0, 1], any size and aspect.
-        field: float (2, g, g), velocity in fractions of the padded square's width and height.
-        residual: float (1, g, g), grey values of a [-1, 1] image.
+        fields: float (T, 2, g, g), velocity in fractions of the padded square's width and height.
+        residuals: float (T, 1, g, g), grey values of a [-1, 1] image.
 
     Returns:
-        grey (H, W) in [0, 1], the size of `image`; a zero edit gives `image` up to rounding in float32.
+        T pictures, grey (H, W) in [0, 1], the size of `image`; a zero edit gives `image` up to rounding in float32.
 
     """
     height, width = image.shape
@@ -44,7 +44,15 @@ def edit_original(image: Float, field: Tensor, residual: Tensor) -> Float:
     # The padding goes on as the border does: an edit that pulls the border inwards would else bring black wedges
     # into the picture. What the black box sees of the result is padded with black again.
     square = F.pad(tensor, (left, side - width - left, top, side - height - top), mode="replicate")
-    drawn = apply_edit(square, field[None].float().cpu(), residual[None].float().cpu())
-    cut = drawn[0, 0, top : top + height, left : left + width]
-    result: Float = ((cut + 1.0) / 2.0).clamp(0.0, 1.0).numpy()
-    return result
+    shapes = structure(square)
+    drawn: list[Float] = []
+    for field, residual in zip(fields.float().cpu(), residuals.float().cpu(), strict=True):
+        picture = apply_edit(square, field[None], residual[None], shapes)[0, 0]
+        cut = picture[top : top + height, left : left + width]
+        drawn.append(((cut + 1.0) / 2.0).clamp(0.0, 1.0).numpy())
+    return drawn
+
+
+def edit_original(image: Float, field: Tensor, residual: Tensor) -> Float:
+    """Draws one edit, field (2, g, g) and residual (1, g, g), on the original; see `edit_series`."""
+    return edit_series(image, field[None], residual[None])[0]

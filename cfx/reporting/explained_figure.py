@@ -10,11 +10,15 @@ from cfx.reporting.style import png_bytes
 
 
 def draw_explained(explained: Explained, path: Path, most: int = 6) -> None:
-    """Writes the progression strip: original, at most ``most`` targets, what changed; the verdict above it.
+    """Writes the progression strip as a PNG; see `explained_png`."""
+    path.write_bytes(explained_png(explained, most))
+
+
+def explained_png(explained: Explained, most: int = 6) -> bytes:
+    """The progression strip: original, at most ``most`` targets, what changed; the verdict above it.
 
     Args:
         explained: the record of the file.
-        path: the PNG to write.
         most: targets shown; the first and the last are always among them.
 
     """
@@ -35,4 +39,4 @@ def draw_explained(explained: Explained, path: Path, most: int = 6) -> None:
     )
     cell = float(np.clip(explained.original.shape[0] / 64 * 1.1, 1.32, 1.9))
     figure = progression_figure([strip], cell, headline=verdict, warn=explained.verdict != INTERPRET)
-    path.write_bytes(png_bytes(figure))
+    return png_bytes(figure)
