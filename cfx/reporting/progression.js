@@ -224,10 +224,12 @@ const cfxProgression = (() => {
       return value;
     };
     const posterior = fact("Classifier says", `Posterior of ${data.finding || "the finding"}`);
-    const ctr = fact("Cardiothoracic ratio", "Heart width over inner thoracic width");
-    const shift = fact("Change of the CTR", "Against the original");
-    const floor = fact("Reading floor", "Two readers of one image differ by this much");
-    floor.textContent = typeof data.floor === "number" ? `±${data.floor}` : "–";
+    // A reader study leaves everything measured out: then there is nothing to show, not even a dash.
+    const measures = typeof data.floor === "number";
+    const ctr = measures && fact("Cardiothoracic ratio", "Heart width over inner thoracic width");
+    const shift = measures && fact("Change of the CTR", "Against the original");
+    const floor = measures && fact("Reading floor", "Two readers of one image differ by this much");
+    if (floor) floor.textContent = `±${data.floor}`;
     const bar = make("span", "knob-bar");
     const filled = make("span");
     const tick = make("i");
@@ -281,10 +283,20 @@ const cfxProgression = (() => {
       before.caption.textContent = "Original";
       const drawn = change ? "What changed" : "Drawn by a model";
       after.caption.textContent = state.held ? "Original" : `${drawn}, asked for ${fixed(step.target, 2)}`;
-      const says = (item) => `classifier says ${fixed(item.posterior, 2)}, CTR ${fixed(item.ctr, 3)}`;
+      const says = (item) => `classifier says ${fixed(item.posterior, 2)}${measures ? `, CTR ${fixed(item.ctr, 3)}` : ""}`;
       before.canvas.setAttribute("aria-label", `Original: ${says(original)}`);
       const name = state.held ? `Original: ${says(original)}` : `${MARK} for ${fixed(step.target, 2)}: ${says(step)}`;
       after.canvas.setAttribute("aria-label", name);
+    }
+
+    function tellMeasured(step) {
+      const measured = typeof step.ctr === "number";
+      ctr.replaceChildren(make("b", "", measured ? fixed(step.ctr, 3) : "not measurable"));
+      ctr.append(` original ${fixed(original.ctr, 3)}`);
+      const moved = measured && typeof original.ctr === "number" ? step.ctr - original.ctr : null;
+      const under = moved !== null && Math.abs(moved) < data.floor;
+      shift.replaceChildren(make("b", under ? "under" : "", moved === null ? "–" : signed(moved)));
+      if (under) shift.append(" under the floor: no change");
     }
 
     function tell() {
@@ -293,15 +305,9 @@ const cfxProgression = (() => {
       slider.value = state.index;
       slider.setAttribute("aria-valuetext", `asked for ${fixed(step.target, 2)}, classifier says ${fixed(step.posterior, 2)}`);
       posterior.replaceChildren(make("b", "", fixed(step.posterior, 2)), bar, `original ${fixed(original.posterior, 2)}`);
-      const measured = typeof step.ctr === "number";
-      ctr.replaceChildren(make("b", "", measured ? fixed(step.ctr, 3) : "not measurable"));
-      ctr.append(` original ${fixed(original.ctr, 3)}`);
-      const moved = measured && typeof original.ctr === "number" ? step.ctr - original.ctr : null;
-      const under = moved !== null && Math.abs(moved) < data.floor;
-      shift.replaceChildren(make("b", under ? "under" : "", moved === null ? "–" : signed(moved)));
-      if (under) shift.append(" under the floor: no change");
       filled.style.width = `${100 * step.posterior}%`;
       tick.style.left = `${100 * step.target}%`;
+      if (measures) tellMeasured(step);
       const said = step.verdict;
       verdict.hidden = !said;
       if (said) {

@@ -13,6 +13,7 @@ def page(name: str) -> HTMLResponse:
     Its policy lets it run its own script and style, show pictures that came as data, and ask this server; nothing else.
     """
     style = asset("progression.css") + asset("page.css", "cfx.viewer")
+    style += asset("study.css", "cfx.viewer") if name == "study" else ""
     script = asset("progression.js") + asset(f"{name}.js", "cfx.viewer")
     text = asset(f"{name}.html", "cfx.viewer")
     text = text.replace("/* style */", style).replace("/* script */", script)
