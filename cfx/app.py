@@ -14,7 +14,7 @@ from cfx.cli import verb
 from cfx.errors import BadValue
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from cfx.viewer.guard import Guard
 
 _NEEDED = ("starlette", "uvicorn", "python_multipart")
 
@@ -51,7 +51,7 @@ def main(config: DictConfig) -> None:
     print("stopped")
 
 
-def _viewer(config: DictConfig, limits: object) -> "Starlette":
+def _viewer(config: DictConfig, limits: object) -> "Guard":
     """The viewer of one run."""
     import torch
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from starlette.applications import Starlette
 
 from cfx import assembly
 from cfx.errors import BadValue, MissingPath
@@ -13,12 +12,13 @@ from cfx.loading import LoadedRun, load_explainer
 from cfx.reporting.run_files import read_run
 from cfx.reporting.study_design import Design
 from cfx.reporting.study_files import Study
+from cfx.viewer.guard import Guard
 from cfx.viewer.server import Limits
 from cfx.viewer.study_making import Candidate, make_study
 from cfx.viewer.study_server import study_app as app_of
 
 
-def study_app(config: DictConfig, limits: Limits) -> Starlette:
+def study_app(config: DictConfig, limits: Limits) -> Guard:
     """The study that `study=` names as an application; it is made first where it is not there.
 
     Raises:

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cfx.evaluation.full_resolution import padding
-from cfx.measurements import HEART, LEFT_LUNG, RIGHT_LUNG, largest_part, measure
+from cfx.measurements import HEART, LEFT_LUNG, LEVEL, RIGHT_LUNG, measure
 
 Array = npt.NDArray[Any]
 
-DRAWN_AT = 384
+DRAWN_AT = 320
 """Side that masks are enlarged to before their outline is taken: a step of it is under a pixel of any screen."""
 TOLERANCE = 0.4
 """Pixels at that side by which an outline may be straightened."""
@@ -49,50 +49,52 @@ def overlays(masks: Array, height: int, width: int) -> list[Overlay]:
     """
     masks = np.asarray(masks, dtype=np.float32)
     measured = measure(masks)
-    large = np.stack([[_enlarged(part) for part in mask] for mask in masks])
-    kept = np.stack([largest_part(large[:, channel])[0] for channel in range(3)], axis=1)
     found = []
-    for index, parts in enumerate(kept):
-        outlines = {name: _polygons(parts[channel], height, width) for name, channel in ORGANS}
+    for index, mask in enumerate(masks):
+        parts = {name: _contour(mask[channel]) for name, channel in ORGANS}
+        outlines = {
+            name: [] if contour is None else [_polygon(contour, height, width)]
+            for name, contour in parts.items()
+        }
         lines = {}
-        lungs = parts[LEFT_LUNG] | parts[RIGHT_LUNG]
         if np.isfinite(measured.ctr[index]):
-            for name, inside, edges in (
-                ("heart", parts[HEART], measured.heart_edges[index]),
+            lungs = np.concatenate([parts[name] for name in ("left_lung", "right_lung")])
+            for name, contour, edges in (
+                ("heart", parts["heart"], measured.heart_edges[index]),
                 ("thorax", lungs, measured.thorax_edges[index]),
             ):
-                (x0, y), (x1, _) = (_unpadded((edge, _level(inside)), height, width) for edge in edges)
+                (x0, y), (x1, _) = (_unpadded((edge, _level(contour)), height, width) for edge in edges)
                 lines[name] = (x0, x1, y)
         found.append(Overlay(outlines, lines))
     return found
 
 
-def _enlarged(mask: Array) -> Array:
-    """One soft mask at `DRAWN_AT`, bilinear: its crossing of 0.5 is the edge that `measure` finds."""
-    return np.asarray(cv2.resize(mask, (DRAWN_AT, DRAWN_AT), interpolation=cv2.INTER_LINEAR))
+def _contour(mask: Array) -> Array | None:
+    """The outline (N, 2) of the largest part of one soft mask, x and y in pixels of `DRAWN_AT`; None without one.
+
+    Enlarged bilinearly the mask crosses 0.5 where `measure` finds its edge.
+    """
+    large = cv2.resize(mask, (DRAWN_AT, DRAWN_AT), interpolation=cv2.INTER_LINEAR)
+    inside = (large >= LEVEL).astype(np.uint8)
+    contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    largest = max(contours, key=cv2.contourArea, default=None)
+    return None if largest is None or len(largest) < 8 else np.asarray(largest[:, 0])
 
 
-def _level(inside: Array) -> float:
+def _level(contour: Array) -> float:
     """Height, as a fraction from the top, at which the line of an organ's width is drawn.
 
     The two extreme edges hardly ever lie on one row; the line stands half way between them.
     """
-    columns = np.flatnonzero(inside.any(axis=0))
-    ends = [np.flatnonzero(inside[:, column]).mean() for column in (columns[0], columns[-1])]
-    return float((np.mean(ends) + 0.5) / inside.shape[0])
+    across, down = contour[:, 0], contour[:, 1]
+    ends = [down[across == edge].mean() for edge in (across.min(), across.max())]
+    return float((np.mean(ends) + 0.5) / DRAWN_AT)
 
 
-def _polygons(inside: Array, height: int, width: int) -> list[list[Point]]:
-    """Closed outlines of a hard mask in fractions of the file's picture, straightened within the tolerance."""
-    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    side = inside.shape[0]
-    polygons = []
-    for contour in contours:
-        if len(contour) < 8:
-            continue
-        points = cv2.approxPolyDP(contour, TOLERANCE, True)[:, 0].astype(np.float64)
-        polygons.append([_unpadded(((x + 0.5) / side, (y + 0.5) / side), height, width) for x, y in points])
-    return polygons
+def _polygon(contour: Array, height: int, width: int) -> list[Point]:
+    """A closed outline in fractions of the file's picture, straightened within the tolerance."""
+    points = cv2.approxPolyDP(contour[:, None], TOLERANCE, True)[:, 0].astype(np.float64)
+    return [_unpadded(((x + 0.5) / DRAWN_AT, (y + 0.5) / DRAWN_AT), height, width) for x, y in points]
 
 
 def _unpadded(point: Point, height: int, width: int) -> Point:

@@ -95,7 +95,7 @@ def show(image: Float, name: str, tools: Tools, targets: Sequence[float] = STEPS
         drawn, image.shape, tools, name=name, output=Path(), about=about(tools, settings),
         seconds=time.perf_counter() - began,
     )  # fmt: skip
-    large = tuple(_at_view(picture) for picture in pictures)
+    large = tuple(_at_view(picture, height, width) for picture in pictures)
     return Shown(explained, large, tuple(overlays(masks, height, width)), tuple(reasons), tuple(seen))
 
 
@@ -121,12 +121,14 @@ def _posteriors(pictures: list[Float], tools: Tools) -> list[float | None]:
     return [float(value) for value in tools.blackbox(batch.to(device))]
 
 
-def _at_view(picture: Float) -> Float:
-    """The picture with its longer side at `VIEW` pixels: a small one is enlarged, or the mark could not be read."""
-    height, width = picture.shape
+def _at_view(picture: Float, height: int, width: int) -> Float:
+    """The picture with its longer side at `VIEW` pixels and the file's aspect.
+
+    A small one is enlarged, or the mark could not be read.
+    """
     factor = VIEW / max(height, width)
-    if factor == 1.0:
-        return picture
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    if picture.shape == (size[1], size[0]):
+        return picture
     large = Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)
     return np.clip(np.asarray(large, dtype=np.float32), 0.0, 1.0)

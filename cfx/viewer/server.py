@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -211,13 +210,13 @@ def _card(example: Example) -> dict[str, Any]:
     }
 
 
-def guarded(routes: Sequence[Route], limits: Limits, **more: Any) -> Starlette:
-    """An application of some routes behind the guard, with errors as JSON."""
-    middleware = [Middleware(Guard, names=limits.names, addresses=limits.addresses)]
-    return Starlette(routes=list(routes), middleware=middleware, exception_handlers=HANDLERS, **more)
+def guarded(routes: Sequence[Route], limits: Limits, **more: Any) -> Guard:
+    """An application of some routes, with errors as JSON, and the guard around all of it: answers to defects too."""
+    app = Starlette(routes=list(routes), exception_handlers=HANDLERS, **more)
+    return Guard(app, names=limits.names, addresses=limits.addresses)
 
 
-def viewer_app(tools: Tools, examples: Sequence[Example] = (), limits: Limits | None = None) -> Starlette:
+def viewer_app(tools: Tools, examples: Sequence[Example] = (), limits: Limits | None = None) -> Guard:
     """The viewer as an ASGI application.
 
     Args:
@@ -241,9 +240,7 @@ def viewer_app(tools: Tools, examples: Sequence[Example] = (), limits: Limits | 
             yield
             tasks.cancel_scope.cancel()
 
-    app = guarded(viewer.routes(), limits, lifespan=alive)
-    app.state.viewer = viewer
-    return app
+    return guarded(viewer.routes(), limits, lifespan=alive)
 
 
 def _once(examples: Sequence[Example]) -> list[Example]:

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from cfx.errors import BadValue
 from cfx.viewer.guard import is_loopback
@@ -70,7 +70,7 @@ def address_of(made: socket.socket, host: str) -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{made.getsockname()[1]}/"
 
 
-def serve(app: Starlette, made: socket.socket, ready: Callable[[], object] = lambda: None) -> None:
+def serve(app: ASGIApp, made: socket.socket, ready: Callable[[], object] = lambda: None) -> None:
     """Serves until it is interrupted.
 
     Args:

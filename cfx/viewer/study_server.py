@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -14,6 +13,7 @@ from starlette.routing import Route
 from cfx.errors import BadValue
 from cfx.reporting.study_design import BLIND, QUESTIONS, REAL_SCALE, SAME_SCALE, SCALE, Showing
 from cfx.reporting.study_files import PAIR, Study, checked_reader
+from cfx.viewer.guard import Guard
 from cfx.viewer.pages import page
 from cfx.viewer.server import Limits, guarded
 from cfx.viewer.uploads import Refused
@@ -206,6 +206,6 @@ def _reader(told: Mapping[str, Any]) -> str:
         raise Refused(422, "Give a code of 1 to 32 letters, digits, - or _, without spaces.") from None
 
 
-def study_app(study: Study, limits: Limits) -> Starlette:
+def study_app(study: Study, limits: Limits) -> Guard:
     """A study as an ASGI application; there is no viewer beside it, which would tell the originals."""
     return guarded(Reading(study).routes(), limits)

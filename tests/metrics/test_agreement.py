@@ -37,7 +37,7 @@ def test_a_reader_who_is_always_off_agrees_less() -> None:
     rng = np.random.default_rng(1)
     truth = rng.normal(size=50)
     near = np.stack([truth, truth + 0.1 * rng.normal(size=50)], axis=1)
-    assert icc_agreement(near) > 0.97 and icc_agreement(near + [0, 2]) < 0.5
+    assert icc_agreement(near) > 0.97 and icc_agreement(near + np.array([0, 2])) < 0.5
     assert np.isnan(icc_agreement(near[:, :1]))
 
 
