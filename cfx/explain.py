@@ -34,7 +34,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     Raises:
         BadValue: the run has no segmenter, so that nothing could be measured.
     """
-    from cfx.evaluation.explain_files import Tools
+    from cfx.evaluation.explain_tools import Tools
     from cfx.evaluation.familiarity import Familiarity
     from cfx.reporting.explained_figure import draw_difference, draw_explained
     from cfx.reporting.film import draw_gif, draw_mp4, video_problem

@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import uvicorn
-from conftest import chest, dicom
 from PIL import Image
+from visit import chest, dicom
 
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.reporting.html import report_html
 from cfx.reporting.run_files import Example, RunFiles
 from cfx.reporting.study_files import Study

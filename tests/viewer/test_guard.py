@@ -1,10 +1,10 @@
 """Whom the server answers: its own page on its own names, and nobody whom a foreign page has sent."""
 
 import pytest
-from conftest import HOST
 from starlette.testclient import TestClient
+from visit import HOST
 
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.viewer.guard import host_name, is_loopback
 from cfx.viewer.server import Limits, viewer_app
 

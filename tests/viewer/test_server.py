@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import HOST, chest, dicom, encoded
 from PIL import Image
 from starlette.testclient import TestClient
+from visit import HOST, chest, dicom, encoded
 
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.reporting.run_files import Example
 from cfx.viewer.server import phantom_picture, viewer_app, warm_up
 from cfx.viewer.uploads import kind_of

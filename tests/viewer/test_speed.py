@@ -3,14 +3,14 @@
 import time
 
 import torch
-from conftest import chest, encoded
+from visit import chest, encoded
 
 from cfx.anatomy.masks import soft_masks
 from cfx.anatomy.networks import JudgeNet
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.networks import SmallNet, TransferNet
 from cfx.data.reading import read_content
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.explainers.gan.explainer import GanExplainer
 from cfx.explainers.gan.networks import EditGenerator
 from cfx.viewer.payload import progression_json

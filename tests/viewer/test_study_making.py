@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, candidates
 from PIL import Image
+from visit import SMALL, candidates
 
 from cfx.errors import BadValue, MissingPath
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.reporting.study_files import PAIR, STRANGER, Study
 from cfx.viewer.study_making import choose, make_study
 
