@@ -124,7 +124,7 @@ def client(tools: Tools) -> Iterator[TestClient]:
         yield made
 
 
-SMALL = Design(pairs=6, strangers=2, repeats=2, readers=3)
+SMALL = Design(images=6, strangers=2, repeats=2, readers=3)
 
 
 def candidates(folder: Path, count: int = 10) -> list[Candidate]:
