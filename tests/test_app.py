@@ -132,7 +132,7 @@ def test_a_study_is_made_once_and_gone_on_with(
     monkeypatch.setattr("cfx.studying.load_explainer", lambda place, device: loaded(run.path))
     monkeypatch.setattr(cfx.viewer.serving, "serve", lambda app, made: None)
     folder = tmp_path / "my study, 1"
-    design = ("design.pairs=4", "design.strangers=1", "design.repeats=1")
+    design = ("design.images=4", "design.strangers=1", "design.repeats=1")
     assert run_it(monkeypatch, f"study={folder}", "run=run", "port=0", *design) == 0
     said = capsys.readouterr().out
     assert "sample size" in said and "readers needed, 12 planned" in said and "4 pairs" in said
@@ -153,6 +153,6 @@ def test_too_few_test_patients_are_told_with_a_number_that_fits(
     monkeypatch.setattr("cfx.studying.load_explainer", lambda place, device: loaded(run.path))
     assert run_it(monkeypatch, f"study={tmp_path / 's'}", "run=run", "port=0") == 2
     assert (
-        "design.pairs=30: the run has 3 test patients to ask upwards; give design.pairs=6"
+        "design.images=30: the run has 3 test patients to ask upwards; give design.images=6"
         in capsys.readouterr().err
     )

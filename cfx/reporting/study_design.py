@@ -45,7 +45,7 @@ class Design:
     """What is decided before a study.
 
     Attributes:
-        pairs: pairs of original and counterfactual for each run, half of them upwards.
+        images: images of which each run draws a counterfactual, half of them upwards.
         strangers: pairs of two patients, both real.
         repeats: pairs that a reader sees twice.
         readers: how many are planned.
@@ -55,7 +55,7 @@ class Design:
 
     """
 
-    pairs: int = 30
+    images: int = 30
     strangers: int = 6
     repeats: int = 8
     readers: int = 12
@@ -71,14 +71,14 @@ class Design:
             BadValue: naming the key.
 
         """
-        least = {"pairs": 2, "strangers": 0, "repeats": 0, "readers": 1}
+        least = {"images": 2, "strangers": 0, "repeats": 0, "readers": 1}
         for key, bound in least.items():
             if getattr(self, key) < bound:
                 raise BadValue(
                     f"design.{key}", getattr(self, key), "is too few", f"give a number of at least {bound}"
                 )
-        if self.repeats > self.pairs // 2:
-            raise BadValue("design.repeats", self.repeats, "are more than half of the pairs", "give fewer")
+        if self.repeats > self.images // 2:
+            raise BadValue("design.repeats", self.repeats, "are more than half of the images", "give fewer")
         for key in ("power", "alpha"):
             if not 0 < getattr(self, key) < 1:
                 raise BadValue(f"design.{key}", getattr(self, key), "is no probability", "give 0 to 1")
@@ -143,18 +143,21 @@ def sample_size(design: Design, runs: int = 1) -> list[Need]:
 
     total = SPREAD**2
     rest = (1 - READER_SHARE - IMAGE_SHARE) * total
-    by_reader = sqrt(READER_SHARE * total + rest / design.pairs)
+    by_reader = sqrt(READER_SHARE * total + rest / design.images)
     by_image = sqrt(IMAGE_SHARE * total + rest / design.readers)
     off = f"a mean rating {design.effect:g} points off the middle"
     needs = [
         Need(f"{off}, for readers like these", "readers", paired(design.effect, by_reader), design.readers),
-        Need(f"{off}, for images like these", "pairs", paired(design.effect, by_image), design.pairs),
+        Need(f"{off}, for images like these", "images", paired(design.effect, by_image), design.images),
     ]
     if runs > 1:
         apart = paired(design.effect, sqrt(2 * rest / design.readers))
         needs.append(
             Need(
-                f"two methods {design.effect:g} points apart on the same images", "pairs", apart, design.pairs
+                f"two methods {design.effect:g} points apart on the same images",
+                "images",
+                apart,
+                design.images,
             )
         )
     size = abs(float(proportion.proportion_effectsize(TELLABLE, 0.5)))
@@ -164,14 +167,14 @@ def sample_size(design: Design, runs: int = 1) -> list[Need]:
             f"real or synthetic, {TELLABLE:.0%} right against guessing",
             "answers",
             answers,
-            design.pairs * design.readers * runs,
+            design.images * design.readers * runs,
         )
     )
     # Two readers differ by the floor in the mean, so one reading has that over 2 / sqrt(pi) as its deviation.
     reading = READING_FLOOR * sqrt(pi) / 2
     shift = paired(READING_FLOOR, sqrt(2) * reading)
     needs.append(
-        Need(f"a CTR shift of {READING_FLOOR} by one reader", "pairs a direction", shift, design.pairs // 2)
+        Need(f"a CTR shift of {READING_FLOOR} by one reader", "images a direction", shift, design.images // 2)
     )
     return needs
 

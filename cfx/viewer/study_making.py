@@ -64,7 +64,7 @@ def choose(candidates: Sequence[Candidate], count: int, seed: int) -> list[Candi
                 taken.append(candidate)
         if len(taken) < wanted:
             problem = f"the run has {len(taken)} test patients to ask {group}wards"
-            raise BadValue("design.pairs", count, problem, f"give design.pairs={2 * len(taken)} or fewer")
+            raise BadValue("design.images", count, problem, f"give design.images={2 * len(taken)} or fewer")
         chosen += taken
     return chosen
 
@@ -87,7 +87,7 @@ def make_study(
     findings = {tools.blackbox.finding for tools in arms.values()}
     if len(findings) != 1:
         raise BadValue("run", ", ".join(sorted(findings)), "are different findings", "compare runs of one")
-    chosen = choose(candidates, design.pairs, design.seed)
+    chosen = choose(candidates, design.images, design.seed)
     needs = [need.line() for need in sample_size(design, len(arms))]
     fill = partial(_fill, arms=arms, chosen=chosen, candidates=candidates, design=design)
     return write_study(path, design, findings.pop(), list(arms), needs, fill)

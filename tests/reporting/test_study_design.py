@@ -49,13 +49,13 @@ def test_sides_are_balanced_and_tell_nothing() -> None:
 
 
 def test_as_many_repeats_as_half_of_few_pairs() -> None:
-    design = Design(pairs=4, strangers=0, repeats=2)
+    design = Design(images=4, strangers=0, repeats=2)
     order = order_for("x", PAIRS[:4], [], design)
     assert len(order) == 6 and sum(s.repeat for s in order) == 2
 
 
 def test_the_sample_size_gives_the_power_it_promises() -> None:
-    design = Design(pairs=30, readers=12)
+    design = Design(images=30, readers=12)
     needs = sample_size(design)
     readers = next(n for n in needs if n.unit == "readers").needed
     rng = np.random.default_rng(0)
@@ -84,13 +84,13 @@ def test_more_power_or_a_smaller_effect_need_more() -> None:
 
 def test_a_need_says_whether_it_is_met() -> None:
     assert Need("a", "readers", 11, 12).line() == "a: 11 readers needed, 12 planned (enough)"
-    assert Need("a", "pairs", 15, 12).line().endswith("(3 too few)")
+    assert Need("a", "images", 15, 12).line().endswith("(3 too few)")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"pairs": 1}, r"design\.pairs=1"),
+        ({"images": 1}, r"design\.images=1"),
         ({"repeats": 16}, r"design\.repeats=16.*half"),
         ({"power": 1.0}, r"design\.power=1\.0"),
         ({"effect": 0}, r"design\.effect=0"),

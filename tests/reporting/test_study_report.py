@@ -91,7 +91,7 @@ def answer_all(study: Study, readers: int = READERS, seed: int = 0) -> None:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("study") / "made"
-    design = Design(pairs=20, strangers=6, repeats=10, readers=READERS)
+    design = Design(images=20, strangers=6, repeats=10, readers=READERS)
     made = write_study(folder, design, "Cardiomegaly", list(ARMS), ["a size: 8 readers needed"], fill)
     answer_all(made)
     return made
@@ -195,7 +195,7 @@ def test_the_report_is_one_readable_file_with_its_tables_beside_it(study: Study)
 
 
 def test_a_study_without_answers_has_a_report_of_dashes(tmp_path: Path) -> None:
-    made = write_study(tmp_path / "s", Design(pairs=20), "Cardiomegaly", list(ARMS), [], fill)
+    made = write_study(tmp_path / "s", Design(images=20), "Cardiomegaly", list(ARMS), [], fill)
     written = write_study_report(made)
     assert "0 readers" in written.summary and written.report.is_file()
     answer_all(made, readers=1)
@@ -204,7 +204,7 @@ def test_a_study_without_answers_has_a_report_of_dashes(tmp_path: Path) -> None:
 
 
 def test_a_broken_line_of_answers_is_named(tmp_path: Path) -> None:
-    made = write_study(tmp_path / "s", Design(pairs=20), "Cardiomegaly", list(ARMS), [], fill)
+    made = write_study(tmp_path / "s", Design(images=20), "Cardiomegaly", list(ARMS), [], fill)
     answer_all(made, readers=1)
     file = tmp_path / "s" / "answers" / "r0.jsonl"
     lines = file.read_text().splitlines()

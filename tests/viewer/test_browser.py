@@ -115,7 +115,7 @@ def test_a_dropped_dicom_answers_to_the_knob(
 ) -> None:
     opened = Opened(browser, url, size)
     page = opened.page
-    page.wait_for_function("document.getElementById('finding').textContent === 'cardiomegaly'")
+    page.wait_for_selector("#finding:text-is('cardiomegaly')")
     assert opened.narrow_enough() and page.is_visible("#welcome")
     (tmp_path / "film.dcm").write_bytes(dicom(chest(200, 160)))
     page.set_input_files("#file", str(tmp_path / "film.dcm"))
@@ -178,7 +178,7 @@ def test_a_bad_file_gives_a_message_and_the_next_one_works(browser: Any, url: st
     assert "notes.png is no PNG, JPEG or DICOM file" in opened.text("#message")
     (tmp_path / "large.png").write_bytes(b"x" * 500_000)
     page.set_input_files("#file", str(tmp_path / "large.png"))
-    page.wait_for_function("document.getElementById('message').textContent.includes('larger than')")
+    page.wait_for_selector("#message:has-text('larger than')")
     page.click(".card")
     page.wait_for_selector(".knob-slider")
     assert not page.is_visible("#message") and opened.narrow_enough()
@@ -263,7 +263,7 @@ def test_a_reader_answers_a_pair(browser: Any, study: Study, size: dict[str, int
                 drag(page, line, to)
         page.check(".sight:nth-child(2) .untold input")
         page.click("#blind [type=submit]")
-        page.wait_for_function("!document.getElementById('blind').querySelector('[type=submit]').disabled")
+        page.wait_for_selector(":is(#blind, #open):not([hidden]) [type=submit]:not([disabled])")
         record = study.answers("anna")[0]
         lines = record["answers"]["lines"]
         assert lines["right"] is None

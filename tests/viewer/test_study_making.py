@@ -22,7 +22,7 @@ def test_images_are_drawn_half_each_way_one_a_patient(tmp_path: Path) -> None:
     assert [c.group for c in chosen] == ["up"] * 3 + ["down"] * 3
     assert len({c.patient_id for c in chosen}) == 6
     assert choose(every, 6, seed=0) == chosen != choose(every, 6, seed=3)
-    with pytest.raises(BadValue, match=r"design\.pairs=20.*or fewer"):
+    with pytest.raises(BadValue, match=r"design\.images=20.*or fewer"):
         choose(every, 20, seed=0)
 
 
@@ -88,7 +88,7 @@ def test_a_study_is_there_whole_or_not_at_all(tools: Tools, tmp_path: Path) -> N
     every = candidates(tmp_path)
     every[1].path.write_text("no picture")
     with pytest.raises(Exception, match=r"image1\.png"):
-        make_study(tmp_path / "study", {"toy": tools}, every, replace(SMALL, pairs=8, repeats=0))
+        make_study(tmp_path / "study", {"toy": tools}, every, replace(SMALL, images=8, repeats=0))
     assert not (tmp_path / "study").exists()
     assert [p for p in tmp_path.iterdir() if p.name.startswith(".study")] == []
 

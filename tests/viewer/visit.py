@@ -101,7 +101,7 @@ def dicom(pixels: npt.NDArray[np.uint8], kind: str = "MONOCHROME2") -> bytes:
     return buffer.getvalue()
 
 
-SMALL = Design(pairs=6, strangers=2, repeats=2, readers=3)
+SMALL = Design(images=6, strangers=2, repeats=2, readers=3)
 
 
 def candidates(folder: Path, count: int = 10) -> list[Candidate]:
