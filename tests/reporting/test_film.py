@@ -57,7 +57,7 @@ def test_the_gif_loops_with_the_frames_times_and_says_what_it_is(
     wanted = list(film(explained))
     assert [duration for duration, _ in frames] == [duration for _, duration in wanted]
     for (_, drawn), (frame, _) in zip(frames, wanted, strict=True):
-        # Greys are kept to a level in 240; only the smoothed rims of coloured letters may differ more.
+        # Greys are kept to one in 255 or so; only the smoothed rims of coloured letters may differ more.
         assert np.abs(drawn.astype(int) - np.asarray(frame).astype(int)).mean() < 1.0
 
 
