@@ -10,6 +10,7 @@ from cfx.evaluation.rows import extremes
 from cfx.evaluation.sections import DIRECTIONS, Section, counts, figures
 from cfx.metrics import clinical, realism, validity
 from cfx.metrics.calibration import auprc, auroc, auroc_interval, brier, calibration_error
+from cfx.metrics.clinical import wanted_sign
 from cfx.metrics.devices import fop
 from cfx.metrics.statistics import PatientBootstrap, bootstrap_statistic, interval
 from cfx.metrics.validity import DOWN, HIGH, LOW, UP
@@ -42,49 +43,71 @@ def transfer_section(
 ) -> Section | None:
     """The same question to an independent classifier, as a share of what was possible.
 
-    `flip`: share of pictures, called alike before, that it calls otherwise after; `share`: of its flip rate on
-    oracles of the same pictures; `logit_share`: its mean shift in log odds over its own gap between the real groups.
+    Everything is by patient, over pictures that it calls as the black box does. `flip`: share of pictures that it calls
+    otherwise after; `logit_shift`: its mean shift in log odds; `logit_gap`: by how much its log odds differ between the
+    real groups; `logit_share`: the shift towards the group asked for over that gap, below 0 where it goes the other
+    way. `share`: the flip rate over that on oracles of the same pictures, `logit_share` where there is no oracle.
     None where no picture was shown to one.
     """
     if not rows["p_transfer_after"].notna().any():
         return None
     section: Section = {"threshold": threshold}
-    p, other = base["p_before"].to_numpy(), _logit(base["p_transfer_before"].to_numpy())
-    gap = (
-        float(np.mean(other[p > HIGH]) - np.mean(other[p < LOW]))
-        if (p > HIGH).any() and (p < LOW).any()
-        else np.nan
-    )
+    boot = PatientBootstrap(base["patient_id"].to_numpy(), resamples, seed)
+    place = pd.Series(np.arange(len(base)), index=base["image_id"].to_numpy())
+    gap, gaps = _logit_gap(base, threshold, boot)
+
+    def spread(asked: pd.DataFrame, values: Array) -> Array:
+        """Put one value a drawn picture into the order of all pictures."""
+        everyone = np.full(len(base), np.nan)
+        everyone[place.loc[asked["image_id"].to_numpy()].to_numpy()] = values
+        return everyone
+
     for group in DIRECTIONS:
         asked = _called_alike(extremes(rows, group), group, threshold)
         asked = asked[asked["p_transfer_after"].notna()]
-        boot = PatientBootstrap(asked["patient_id"].to_numpy(), resamples, seed)
         after = asked["p_transfer_after"].to_numpy()
-        flip = ((after >= threshold) if group == UP else (after < threshold)).astype(np.float64)
-        move = _logit(after) - _logit(asked["p_transfer_before"].to_numpy())
-        found = figures({"flip": flip, "logit_shift": move}, boot)
+        flip = _flipped(after, group, threshold)
+        move = spread(asked, _logit(after) - _logit(asked["p_transfer_before"].to_numpy()))
+        found = figures({"flip": spread(asked, flip), "logit_shift": move}, boot)
+        towards, samples = boot.mean(wanted_sign(group) * move)
         found["logit_gap"] = gap
-        found["logit_share"] = abs(found["logit_shift"]) / gap if gap > 0 else float("nan")
+        found["logit_share"] = towards / gap if gap > 0 else float("nan")
         found["flip_oracle"], found["share"] = float("nan"), found["logit_share"]
+        found["ci95"]["share"] = list(interval(_over(samples, gaps)))
         found["share_of"] = "logit gap of the real groups"
         if oracle is not None and len(oracle):
             best = extremes(oracle, group).set_index("image_id")["p_transfer_after"]
             best_after = best.reindex(asked["image_id"]).to_numpy()
             known = np.isfinite(best_after)
-            best_flip = ((best_after >= threshold) if group == UP else (best_after < threshold)).astype(
-                np.float64
-            )
-            mine, samples = boot.mean(np.where(known, flip, np.nan))
-            theirs, their_samples = boot.mean(np.where(known, best_flip, np.nan))
+            best_flip = _flipped(best_after, group, threshold)
+            mine, samples = boot.mean(spread(asked, np.where(known, flip, np.nan)))
+            theirs, their_samples = boot.mean(spread(asked, np.where(known, best_flip, np.nan)))
             found["flip_oracle"] = theirs
             found["share"] = mine / theirs if theirs > 0 else float("nan")
-            ratio = np.divide(
-                samples, their_samples, out=np.full(len(samples), np.nan), where=their_samples > 0
-            )
-            found["ci95"]["share"] = list(interval(ratio))
+            found["ci95"]["share"] = list(interval(_over(samples, their_samples)))
             found["share_of"] = "flip rate on oracles"
         section[group] = found | counts(asked)
     return section
+
+
+def _logit_gap(base: pd.DataFrame, threshold: float, boot: PatientBootstrap) -> tuple[float, Array]:
+    """By how much the independent classifier's log odds differ between the black box's groups; with its samples."""
+    p, before = base["p_before"].to_numpy(), base["p_transfer_before"].to_numpy()
+    other = _logit(before)
+    high, high_samples = boot.mean(np.where((p > HIGH) & (before >= threshold), other, np.nan))
+    low, low_samples = boot.mean(np.where((p < LOW) & (before < threshold), other, np.nan))
+    return high - low, high_samples - low_samples
+
+
+def _flipped(after: Array, group: str, threshold: float) -> Array:
+    """Whether the independent classifier calls pictures (N,) otherwise after, 1/0."""
+    return np.asarray((after >= threshold) if group == UP else (after < threshold), dtype=np.float64)
+
+
+def _over(top: Array, bottom: Array) -> Array:
+    """Ratio of bootstrap samples, NaN where the denominator is not above 0."""
+    ratio: Array = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return ratio
 
 
 def null_section(rows: pd.DataFrame, resamples: int, seed: int) -> Section:

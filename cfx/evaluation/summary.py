@@ -225,7 +225,8 @@ def _powerless(metrics: Mapping[str, Any], group: str) -> list[str]:
     own[group]["pixel_descent_share"] = noise
     if not _known(mine, noise):
         return []
-    own[group]["power"] = bool(noise <= COUNTERFEIT * mine)
+    # a share below 0 went the wrong way: nothing carried over
+    own[group]["power"] = bool(max(noise, 0.0) <= COUNTERFEIT * max(mine, 0.0))
     if own[group]["power"]:
         return []
     return [
