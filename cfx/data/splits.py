@@ -49,6 +49,21 @@ def check_leaks(frame: pd.DataFrame, column: str = "split") -> None:
         )
 
 
+def inherit_splits(frame: pd.DataFrame) -> "pd.Series[str]":
+    """Return the official split of every row, a blank one filled from the patient's other rows.
+
+    Else a hash would decide about the blank rows, and a patient of the test part would be trained on as well. Where
+    a patient's rows disagree, `test` wins over `train` over `valid`; only folds get that far (see `check_leaks`).
+
+    Args:
+        frame: a table with `patient_id` and `split`.
+    """
+    split, patients = frame["split"].astype(str), frame["patient_id"].astype(str)
+    named = pd.DataFrame({"patient": patients, "split": split})[split != ""].sort_values("split")
+    of_patient = named.drop_duplicates("patient").set_index("patient")["split"]
+    return split.where(split != "", patients.map(of_patient).fillna("")).astype(str)
+
+
 @dataclass(frozen=True)
 class Splits:
     """How the images of a data set are shared out.
@@ -135,6 +150,8 @@ class Splits:
         """
         if self.fold is None:
             check_leaks(frame)
+        frame = frame.assign(split=inherit_splits(frame))
+        if self.fold is None:
             official = frame["split"].astype(str).to_numpy(dtype=object)
         else:
             official = self._by_fold(frame, finding)
