@@ -151,9 +151,8 @@ class Splits:
         if self.fold is None:
             check_leaks(frame)
         frame = frame.assign(split=inherit_splits(frame))
-        if self.fold is None:
-            official = frame["split"].astype(str).to_numpy(dtype=object)
-        else:
+        official = frame["split"].to_numpy(dtype=object)
+        if self.fold is not None:
             official = self._by_fold(frame, finding)
         patients = frame["patient_id"].astype(str)
         part_of = {patient: self._training_part(patient) for patient in patients.unique()}
