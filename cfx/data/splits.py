@@ -60,8 +60,8 @@ def inherit_splits(frame: pd.DataFrame) -> "pd.Series[str]":
     """
     split, patients = frame["split"].astype(str), frame["patient_id"].astype(str)
     named = pd.DataFrame({"patient": patients, "split": split})[split != ""].sort_values("split")
-    of_patient = named.drop_duplicates("patient").set_index("patient")["split"]
-    return split.where(split != "", patients.map(of_patient).fillna("")).astype(str)
+    of_patient = named.drop_duplicates("patient").set_index("patient")["split"].to_dict()
+    return split.where(split != "", patients.map(lambda name: of_patient.get(name, ""))).astype(str)
 
 
 @dataclass(frozen=True)
