@@ -104,7 +104,9 @@ class Session:
         )
         if rank() == 0:
             if isinstance(module, Classifier):
-                module.calibrate(data.val_dataloader(), prior=float(model.get("prior", 0.5)))
+                # not by val_dataloader(): under DDP that holds this process's share alone
+                valid = data.dataset("valid").batches(calibrating.BATCH)
+                module.calibrate(valid, prior=float(model.get("prior", 0.5)))
             run.write_weights(shipped(module).state_dict())
             measure_part(run, data, smoke=self.smoke)
             run.mark_finished()
