@@ -17,6 +17,7 @@ from cfx.data.annotations import Annotations
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
+from cfx.evaluation.rows import ctr_direction
 from cfx.explainers.base import Explainer
 from cfx.fitting import device_of, fit, shipped
 from cfx.loading import check_given, external_part, load_black_box, load_segmenter
@@ -208,7 +209,7 @@ class Session:
                 blackbox,
                 load_segmenter(run.part("judge")),
                 as_it_is,
-                direction=1 if config["task"]["direction"] == "up" else -1,
+                direction=ctr_direction(config["task"]["measurement"], config["task"]["direction"]),
                 images=bool(self.logger.get("images")),
                 folder=run.path / "progressions",
             )

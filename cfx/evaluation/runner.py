@@ -15,7 +15,7 @@ from cfx.evaluation.bench import Bench
 from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
 from cfx.evaluation.judging import Judge, in_batches, repeat_error
 from cfx.evaluation.oracle import Oracle, OracleSearch
-from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, is_extreme
+from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, ctr_direction, is_extreme
 from cfx.evaluation.settings import Settings
 from cfx.evaluation.summary import Collected, summarise
 from cfx.explainers.base import Explainer
@@ -58,7 +58,7 @@ def evaluate(
         table: one row a picture: image_id, patient_id, and as far as known view, sex, age, split, device_path.
         dataset: the pictures in the same order, with `findings` where they have more labels than one.
         judge: evaluation segmenter, (B, 1, H, W) -> soft masks (B, 3, h, w).
-        task: the finding, and which way its measurement moves.
+        task: the finding, what is measured of it, and which way that moves.
         transfer: independent classifier of the same finding, or None.
         transfer_threshold: its threshold from validation patients.
         oracle: of a phantom, or None.
@@ -85,6 +85,7 @@ def evaluate(
     bench = Bench(
         blackbox, judge, table.reset_index(drop=True), dataset, _label_of(dataset, task), settings,
         torch.device(device), transfer=transfer, threshold=transfer_threshold, familiar=familiar,
+        by_ctr=task.measurement == "ctr",
     )  # fmt: skip
     run = Evaluation(bench, task, oracle, features, progress or (lambda what, done, count: None))
     bench.survey()
@@ -386,7 +387,7 @@ class Evaluation:
             repeat_error=self.repeat_error(),
             threshold=self.bench.threshold,
             prior=getattr(self.bench.blackbox, "prior", None),
-            direction=-1 if self.task.direction == "down" else 1,
+            direction=ctr_direction(self.task.measurement, self.task.direction),
             has_oracle=self.oracle is not None,
             devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
             device=str(self.bench.device),

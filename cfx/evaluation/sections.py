@@ -148,7 +148,7 @@ def clinical_section(
     rows: pd.DataFrame,
     base: pd.DataFrame,
     *,
-    direction: int,
+    direction: int | None,
     repeat_error: float,
     oracle: pd.DataFrame | None,
     resamples: int,
@@ -159,7 +159,8 @@ def clinical_section(
     Args:
         rows: of the method or control.
         base: all pictures of the split as they are, from which the gap is taken.
-        direction: +1 where the measurement rises with the finding.
+        direction: +1 where the CTR rises with the finding, -1 where it falls. None where the task measures something
+            else: then no way of it is the right one, and all that depends on one is NaN.
         repeat_error: 95 % repeat error of the evaluation segmenter.
         oracle: rows of the oracle, for the shift as a share of the oracle's own; None without one.
         resamples: bootstrap samples.
@@ -208,12 +209,17 @@ def clinical_section(
         )
         mean, samples = boot.mean(shifts)
         found["gap"], found["ci95"]["gap"] = gap, list(interval(gaps))
-        found["gap_closed"] = float(clinical.gap_closed(mean, gap))
-        found["ci95"]["gap_closed"] = list(interval(clinical.gap_closed(samples, gaps)))
+        closed, closed_samples = clinical.gap_closed(mean, gap), clinical.gap_closed(samples, gaps)
+        if direction is None:
+            closed, closed_samples = np.full_like(closed, np.nan), np.full_like(closed_samples, np.nan)
+        found["gap_closed"] = float(closed)
+        found["ci95"]["gap_closed"] = list(interval(closed_samples))
         found["p"] = paired_wilcoxon(net, after, asked["patient_id"].to_numpy()) if len(asked) else None
         found["effect"] = effect_size(net, after, asked["patient_id"].to_numpy()) if len(asked) else None
         found["failures"] = int(failed.sum())
-        found["of_oracle"], found["ci95"]["of_oracle"] = _of_oracle(shifts, oracle, group, spread, boot)
+        found["of_oracle"], found["ci95"]["of_oracle"] = _of_oracle(
+            shifts, oracle if direction is not None else None, group, spread, boot
+        )
         found["calls"] = {}
         for call, label in CALLS[group].items():
             some = (asked["label"] == label).to_numpy()

@@ -208,8 +208,8 @@ def realism_section(
     return section
 
 
-def subgroup_section(rows: pd.DataFrame, direction: int) -> Section:
-    """Reach and shift by sex, age, view and device, in pictures of at least five patients."""
+def subgroup_section(rows: pd.DataFrame, direction: int | None) -> Section:
+    """Reach and shift by sex, age, view and device, in pictures of at least five patients; direction of the CTR."""
     labels = {
         "sex": rows["sex"].to_numpy(),
         "view": rows["view"].to_numpy(),
@@ -233,7 +233,7 @@ def subgroup_section(rows: pd.DataFrame, direction: int) -> Section:
     return section
 
 
-def _subgroup(asked: pd.DataFrame, group: str, direction: int) -> Section | None:
+def _subgroup(asked: pd.DataFrame, group: str, direction: int | None) -> Section | None:
     """Figures of one subgroup and direction, None under five patients."""
     if asked["patient_id"].nunique() < FEWEST:
         return None

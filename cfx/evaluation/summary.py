@@ -58,7 +58,7 @@ class Collected:
         repeat_error: of the evaluation segmenter, in CTR.
         threshold: of the transfer classifier.
         prior: of the black box, None where nobody has stated it.
-        direction: +1 where the measurement rises with the finding.
+        direction: +1 where the CTR rises with the finding, -1 where it falls, None where it is not what is measured.
         has_oracle: whether there is an oracle.
         devices_by: who says where devices are, None where nobody.
         device: what it was computed on.
@@ -74,7 +74,7 @@ class Collected:
     repeat_error: float = float("nan")
     threshold: float = 0.5
     prior: float | None = None
-    direction: int = 1
+    direction: int | None = 1
     has_oracle: bool = False
     devices_by: str | None = None
     device: str = "cpu"

@@ -1,7 +1,8 @@
 """Does the measurement a radiologist would make move, the right way, and as far as the black box's own groups differ?
 
 Values are one a picture, NaN where not measurable. `direction` of a measurement is +1 where it rises with the
-finding (cardiothoracic ratio with cardiomegaly), -1 where it falls; `group` is `up` (asked for the finding) or `down`.
+finding (cardiothoracic ratio with cardiomegaly), -1 where it falls, None where the finding says nothing about it and no
+way is the right one; `group` is `up` (asked for the finding) or `down`.
 """
 
 from typing import Any
@@ -30,19 +31,23 @@ def shift(before: Array, after: Array) -> Array:
     return np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
 
 
-def moved_right(net_before: Array, after: Array, group: str, direction: int = 1, noise: float = 0.0) -> Array:
+def moved_right(
+    net_before: Array, after: Array, group: str, direction: int | None = 1, noise: float = 0.0
+) -> Array:
     """Whether the measurement moved the right way by more than `noise`.
 
     Args:
         net_before: (N,) measured on the method's own output at c = p(x), which takes out what drawing alone changes.
         after: (N,) measured on the counterfactual.
         group: `up` or `down`.
-        direction: +1 where the measurement rises with the finding, -1 where it falls.
+        direction: +1 where the measurement rises with the finding, -1 where it falls, None where neither is right.
         noise: least move that counts (the 95 % repeat error for `moved_beyond_noise`).
 
     Returns:
-        (N,) 1/0; NaN where not measurable.
+        (N,) 1/0; NaN where not measurable, and everywhere without a direction.
     """
+    if direction is None:
+        return np.full(np.shape(after), np.nan)
     move = wanted_sign(group, direction) * shift(net_before, after)
     return np.where(np.isfinite(move), (move > noise).astype(np.float64), np.nan)
 
@@ -90,14 +95,15 @@ class MeasurementShift(Metric):
     `gap_closed_up`, `gap_closed_down`, `moved_right_up`, `moved_right_down`, `not_measurable`. States are sums.
 
     Args:
-        direction: +1 where the measurement rises with the finding, -1 where it falls.
+        direction: +1 where the measurement rises with the finding, -1 where it falls; None where neither way is the
+            right one, and gap_closed and moved_right are NaN.
     """
 
     full_state_update = False
     sums: Tensor
     counts: Tensor
 
-    def __init__(self, direction: int = 1) -> None:
+    def __init__(self, direction: int | None = 1) -> None:
         super().__init__()
         self.direction = direction
         # shift up, shift down, right up, right down, real low group, real high group, not measurable
@@ -130,12 +136,13 @@ class MeasurementShift(Metric):
         """Figures over all images so far, on all processes; NaN where no image tells."""
         up, down, right_up, right_down, low, high, failed = self.sums / self.counts
         difference = high - low
+        closed = difference if self.direction is not None else torch.full_like(difference, float("nan"))
         return {
             "shift_up": up,
             "shift_down": down,
             "gap": difference,
-            "gap_closed_up": up.abs() / difference.abs(),
-            "gap_closed_down": down.abs() / difference.abs(),
+            "gap_closed_up": up.abs() / closed.abs(),
+            "gap_closed_down": down.abs() / closed.abs(),
             "moved_right_up": right_up,
             "moved_right_down": right_down,
             "not_measurable": failed,

@@ -16,6 +16,16 @@ def test_the_right_way_depends_on_group_and_measurement() -> None:
     assert np.isnan(c.moved_right(before, after, "up")[3])
 
 
+def test_without_a_direction_no_way_is_the_right_one() -> None:
+    assert np.isnan(c.moved_right(np.zeros(2), np.array([0.1, -0.1]), "up", None)).all()
+    metric = c.MeasurementShift(None)
+    metric.update(*(torch.tensor(value) for value in ([0.1, 0.9], [0.4, 0.6], [0.4, 0.4], [0.6, 0.6])))
+    found = metric.compute()
+    assert found["shift_up"] == pytest.approx(0.2) and found["gap"] == pytest.approx(0.2)
+    for name in ("gap_closed_up", "gap_closed_down", "moved_right_up", "moved_right_down"):
+        assert torch.isnan(found[name])
+
+
 def test_a_move_within_the_noise_does_not_count() -> None:
     before, after = np.zeros(3), np.array([0.01, 0.02, 0.03])
     assert c.moved_right(before, after, "up", noise=0.02).tolist() == [0, 0, 1]
