@@ -114,6 +114,7 @@ class PixelDescent(Control):
     """
 
     draws_grid = False
+    ends = (END, 1 - END)
 
     def __init__(self, blackbox: Any, steps: int = 60, rate: float = 0.02, tolerance: float = 0.01) -> None:
         super().__init__("pixel_descent", blackbox)

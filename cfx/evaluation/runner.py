@@ -14,7 +14,7 @@ from torch import Tensor
 from cfx.evaluation.bench import Bench
 from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
 from cfx.evaluation.judging import Judge, in_batches, repeat_error
-from cfx.evaluation.oracle import Oracle, OracleSearch
+from cfx.evaluation.oracle import CLIP, Oracle, OracleSearch
 from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, ctr_direction, is_extreme
 from cfx.evaluation.settings import Settings
 from cfx.evaluation.summary import Collected, summarise
@@ -135,6 +135,7 @@ class Evaluation:
         self.settings = bench.settings
         self.features, self.progress = features, progress
         self.drawn_features: dict[str, list[tuple[Array, Array]]] = {}
+        self.ends = {"oracle": (CLIP, 1 - CLIP)}
 
     def subset(self, sizes: Mapping[str, int], *more: str) -> npt.NDArray[np.int64]:
         """Rows of a reproducible subset, in order.
@@ -194,6 +195,7 @@ class Evaluation:
         finished: dict[int, pd.DataFrame],
     ) -> pd.DataFrame:
         """Rows of the method for the whole grid of every picture, part by part."""
+        self.ends["method"] = explainer.ends
         step, count = self.settings.part_size, len(self.bench.base)
         back = set(self.subset({UP: self.settings.return_images, DOWN: self.settings.return_images}).tolist())
         tables = []
@@ -262,6 +264,7 @@ class Evaluation:
         if name == "oracle":
             return self._oracle_rows()
         made = self._make(name)
+        self.ends[name] = made.ends
         size = self.settings.control_images if made.draws_grid else self.settings.descent_images
         rows = self.subset({UP: size, DOWN: size}, *((MIDDLE,) if made.draws_grid else ()))
         tables = []
@@ -391,5 +394,6 @@ class Evaluation:
             has_oracle=self.oracle is not None,
             devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
             device=str(self.bench.device),
+            ends=self.ends,
             settings=self.settings,
         )

@@ -59,8 +59,13 @@ def complete_grid(rows: pd.DataFrame, targets: Array) -> tuple[pd.DataFrame, Arr
     return first, table.to_numpy(dtype=np.float64), targets
 
 
-def validity_section(rows: pd.DataFrame, targets: Array, resamples: int, seed: int) -> Section:
-    """EVALUATION section 2: reach and change by direction; error, monotony and the curve over the grid."""
+def validity_section(
+    rows: pd.DataFrame, targets: Array, resamples: int, seed: int, ends: tuple[float, float] = (0.0, 1.0)
+) -> Section:
+    """EVALUATION section 2: reach and change by direction; error, monotony and the curve over the grid.
+
+    `ends` is what the method aims at when asked for 0 and for 1: beyond them no change was possible (`cv_ceiling`).
+    """
     section: Section = {}
     for group in DIRECTIONS:
         asked = extremes(rows, group)
@@ -72,7 +77,7 @@ def validity_section(rows: pd.DataFrame, targets: Array, resamples: int, seed: i
             {
                 "reach": hit,
                 "cv_0.8": np.nan_to_num(validity.changed(before, after), nan=0.0),
-                "cv_ceiling": validity.could_change(before, group),
+                "cv_ceiling": validity.could_change(before, group, ends=ends),
                 "p_after": after,
             },
             boot,

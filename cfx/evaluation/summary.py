@@ -62,6 +62,7 @@ class Collected:
         has_oracle: whether there is an oracle.
         devices_by: who says where devices are, None where nobody.
         device: what it was computed on.
+        ends: what each method aims at when asked for 0 and for 1 (see `Explainer.ends`); left out: 0 and 1.
         settings: sizes.
     """
 
@@ -78,6 +79,7 @@ class Collected:
     has_oracle: bool = False
     devices_by: str | None = None
     device: str = "cpu"
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
 
 
@@ -110,7 +112,9 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
     resamples, seed = settings.resamples, settings.seed
     oracle = collected.controls.get("oracle")
     section: Section = {
-        "validity": validity_section(rows, np.array(settings.targets), resamples, seed),
+        "validity": validity_section(
+            rows, np.array(settings.targets), resamples, seed, collected.ends.get(name, (0.0, 1.0))
+        ),
         "clinical": {
             "ctr": clinical_section(
                 rows,

@@ -162,6 +162,18 @@ def test_a_task_that_is_not_read_by_the_ctr_has_no_right_way_of_it(toy_world: An
         assert all(call["moved_right"] is None for call in found["calls"].values())
 
 
+def test_the_ceiling_of_change_is_by_what_the_explainer_aims_at(toy_world: Any) -> None:
+    explainer = toy.Faithful(toy.ToyBox())
+    rows, metrics = run(toy_world, explainer)
+    assert metrics["validity"]["up"]["cv_ceiling"] == 1
+    explainer.ends = (0.12, 0.88)
+    metrics = run(toy_world, explainer)[1]
+    for group, room in (("up", lambda p: 0.88 - p), ("down", lambda p: p - 0.12)):
+        asked = extremes(rows, group)
+        wanted = (room(asked["p_before"]) > 0.8).groupby(asked["patient_id"]).mean().mean()
+        assert 0 < metrics["validity"][group]["cv_ceiling"] == pytest.approx(wanted) < 1
+
+
 def test_bad_arguments_are_refused(toy_world: Any) -> None:
     table, dataset, _ = toy_world
     with pytest.raises(ValueError, match="119 rows"):
