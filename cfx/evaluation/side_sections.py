@@ -173,6 +173,9 @@ def realism_section(
 ) -> Section:
     """Kernel distance to real pictures of the destination group: the worse direction and both.
 
+    `kid` is of the n_images drawn pictures against n_real real ones, and `kid_floor` is what two sets of real pictures
+    of these very numbers differ by.
+
     Args:
         made: rows and features (N, d) of the pictures drawn at the extremes.
         real: rows and features of the real pictures of both groups.
@@ -195,7 +198,7 @@ def realism_section(
         section[group] = {
             "kid": found.kid,
             "ci95": {"kid": [found.low, found.high]},
-            "kid_floor": realism.kid_floor(truth, true_patients, seed=seed),
+            "kid_floor": realism.kid_floor(truth, true_patients, made=len(drawn), seed=seed),
             "fid": realism.fid(drawn, truth, seed=seed),
             "n_images": len(drawn),
             "n_patients": len(np.unique(drawn_patients.astype(str))),
