@@ -214,7 +214,9 @@ def clinical_section(
         )
         mean, samples = boot.mean(shifts)
         found["gap"], found["ci95"]["gap"] = gap, list(interval(gaps))
-        closed, closed_samples = clinical.gap_closed(mean, gap), clinical.gap_closed(samples, gaps)
+        closed, closed_samples = (
+            clinical.gap_closed(*of, group) for of in ((mean, gap), (samples, gaps))
+        )
         if direction is None:
             closed, closed_samples = np.full_like(closed, np.nan), np.full_like(closed_samples, np.nan)
         found["gap_closed"] = float(closed)

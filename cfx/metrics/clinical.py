@@ -68,16 +68,22 @@ def gap(values: Array, posterior: Array) -> float:
     return float(high.mean() - low.mean()) if len(high) and len(low) else float("nan")
 
 
-def gap_closed(shift_net: float | Array, gap_value: float | Array) -> Array:
-    """|shift_net| / gap: 1 = as far as the black box's own groups differ, more is caricature; NaN at a gap of zero.
+def gap_closed(shift_net: float | Array, gap_value: float | Array, group: str) -> Array:
+    """Share of the gap between the black box's own groups that a shift closes; NaN at a gap of zero.
+
+    1 = as far as the groups differ, more is caricature, below 0 = away from the group asked for. The sign is kept, so
+    that shifts the wrong way neither close a gap nor narrow an interval.
 
     Args:
         shift_net: mean shift against the method's own output at c = p(x); a scalar or bootstrap samples.
-        gap_value: the gap, same shape; its sign is dropped, since `moved_right` tells the direction.
+        gap_value: the gap, high group less low group, same shape.
+        group: `up` (asked to go from low to high) or `down`.
     """
-    shift_net, gap_value = np.asarray(shift_net, dtype=np.float64), np.asarray(gap_value, dtype=np.float64)
-    size = np.abs(gap_value)
-    closed: Array = np.divide(np.abs(shift_net), size, out=np.full(np.shape(size), np.nan), where=size > 1e-9)
+    towards = wanted_sign(group) * np.asarray(shift_net, dtype=np.float64)
+    gap_value = np.asarray(gap_value, dtype=np.float64)
+    closed: Array = np.divide(
+        towards, gap_value, out=np.full(np.shape(gap_value), np.nan), where=np.abs(gap_value) > 1e-9
+    )
     return closed
 
 
@@ -141,8 +147,8 @@ class MeasurementShift(Metric):
             "shift_up": up,
             "shift_down": down,
             "gap": difference,
-            "gap_closed_up": up.abs() / closed.abs(),
-            "gap_closed_down": down.abs() / closed.abs(),
+            "gap_closed_up": up / closed,
+            "gap_closed_down": -down / closed,
             "moved_right_up": right_up,
             "moved_right_down": right_down,
             "not_measurable": failed,
