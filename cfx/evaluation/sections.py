@@ -166,7 +166,7 @@ def clinical_section(
         base: all pictures of the split as they are, from which the gap is taken.
         direction: +1 where the CTR rises with the finding, -1 where it falls. None where the task measures something
             else: then no way of it is the right one, and all that depends on one is NaN.
-        repeat_error: 95 % repeat error of the evaluation segmenter.
+        repeat_error: 95 % repeat error of the evaluation segmenter; NaN where it is not known.
         oracle: rows of the oracle, for the shift as a share of the oracle's own; None without one.
         resamples: bootstrap samples.
         seed: of the resampling.
@@ -193,7 +193,6 @@ def clinical_section(
         widths = asked["thorax_width_before"].to_numpy(), asked["thorax_width_after"].to_numpy()
         failed = np.isnan(net) | np.isnan(after)
         shifts = spread(asked, clinical.shift(net, after))
-        noise = repeat_error if np.isfinite(repeat_error) else 0.0
         right = clinical.moved_right(net, after, group, direction)
         found = figures(
             {
@@ -203,7 +202,7 @@ def clinical_section(
                 "shift_net": shifts,
                 "moved_right": spread(asked, right),
                 "moved_beyond_noise": spread(
-                    asked, clinical.moved_right(net, after, group, direction, noise)
+                    asked, clinical.moved_right(net, after, group, direction, repeat_error)
                 ),
                 "thorax_change": spread(asked, clinical.relative_change(*widths)),
                 "thorax_shift": spread(asked, clinical.shift(*widths)),

@@ -41,12 +41,12 @@ def moved_right(
         after: (N,) measured on the counterfactual.
         group: `up` or `down`.
         direction: +1 where the measurement rises with the finding, -1 where it falls, None where neither is right.
-        noise: least move that counts (the 95 % repeat error for `moved_beyond_noise`).
+        noise: least move that counts (the 95 % repeat error for `moved_beyond_noise`); NaN where nobody knows it.
 
     Returns:
-        (N,) 1/0; NaN where not measurable, and everywhere without a direction.
+        (N,) 1/0; NaN where not measurable, and everywhere without a direction or with an unknown noise.
     """
-    if direction is None:
+    if direction is None or np.isnan(noise):
         return np.full(np.shape(after), np.nan)
     move = wanted_sign(group, direction) * shift(net_before, after)
     return np.where(np.isfinite(move), (move > noise).astype(np.float64), np.nan)

@@ -44,3 +44,9 @@ def test_shifts_without_a_direction_have_an_interval_around_zero() -> None:
     for group in ("up", "down"):
         low, high = measured(noise, noise)[group]["ci95"]["gap_closed"]
         assert low < 0 < high
+
+
+def test_nothing_is_beyond_a_noise_that_nobody_knows() -> None:
+    known, unknown = (measured(0.05, -0.05, error)["up"] for error in (0.01, float("nan")))
+    assert known["moved_beyond_noise"] == known["moved_right"] == unknown["moved_right"] == 1
+    assert np.isnan([unknown["moved_beyond_noise"], *unknown["ci95"]["moved_beyond_noise"]]).all()
