@@ -213,13 +213,9 @@ def clinical_section(
         )
         mean, samples = boot.mean(shifts)
         found["gap"], found["ci95"]["gap"] = gap, list(interval(gaps))
-        closed, closed_samples = (
-            clinical.gap_closed(*of, group) for of in ((mean, gap), (samples, gaps))
-        )
-        if direction is None:
-            closed, closed_samples = np.full_like(closed, np.nan), np.full_like(closed_samples, np.nan)
-        found["gap_closed"] = float(closed)
-        found["ci95"]["gap_closed"] = list(interval(closed_samples))
+        whole, wholes = (gap, gaps) if direction is not None else (float("nan"), np.full_like(gaps, np.nan))
+        found["gap_closed"] = float(clinical.gap_closed(mean, whole, group))
+        found["ci95"]["gap_closed"] = list(interval(clinical.gap_closed(samples, wholes, group)))
         found["p"] = paired_wilcoxon(net, after, asked["patient_id"].to_numpy()) if len(asked) else None
         found["effect"] = effect_size(net, after, asked["patient_id"].to_numpy()) if len(asked) else None
         found["failures"] = int(failed.sum())
