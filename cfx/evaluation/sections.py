@@ -4,6 +4,7 @@ Every section is by patient: averaged within a patient, intervals over resampled
 (no posterior, no measurement, no oracle) it is counted beside the figure that it is missing from.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,18 @@ def figures(values: dict[str, Array], boot: PatientBootstrap) -> Section:
         section[name] = mean
         section["ci95"][name] = list(interval(samples))
     return section
+
+
+def spreader(base: pd.DataFrame) -> Callable[[pd.DataFrame, Array], Array]:
+    """Return a function that puts one value a drawn picture into the order of all pictures, NaN for the others."""
+    place = pd.Series(np.arange(len(base)), index=base["image_id"].to_numpy())
+
+    def spread(asked: pd.DataFrame, values: Array) -> Array:
+        everyone = np.full(len(base), np.nan)
+        everyone[place.loc[asked["image_id"].to_numpy()].to_numpy()] = values
+        return everyone
+
+    return spread
 
 
 def complete_grid(rows: pd.DataFrame, targets: Array) -> tuple[pd.DataFrame, Array, Array]:
@@ -172,18 +185,11 @@ def clinical_section(
         seed: of the resampling.
     """
     boot = PatientBootstrap(base["patient_id"].to_numpy(), resamples, seed)
-    place = pd.Series(np.arange(len(base)), index=base["image_id"].to_numpy())
     p, ctr = base["p_before"].to_numpy(), base["ctr_before"].to_numpy()
     high, high_samples = boot.mean(np.where(p > HIGH, ctr, np.nan))
     low, low_samples = boot.mean(np.where(p < LOW, ctr, np.nan))
     gap, gaps = high - low, high_samples - low_samples
-
-    def spread(asked: pd.DataFrame, values: Array) -> Array:
-        """Put one value a drawn picture into the order of all pictures."""
-        everyone = np.full(len(base), np.nan)
-        everyone[place.loc[asked["image_id"].to_numpy()].to_numpy()] = values
-        return everyone
-
+    spread = spreader(base)
     section: Section = {}
     for group in DIRECTIONS:
         asked = extremes(rows, group)
@@ -234,7 +240,11 @@ def clinical_section(
 
 
 def _of_oracle(
-    shifts: Array, oracle: pd.DataFrame | None, group: str, spread: Any, boot: PatientBootstrap
+    shifts: Array,
+    oracle: pd.DataFrame | None,
+    group: str,
+    spread: Callable[[pd.DataFrame, Array], Array],
+    boot: PatientBootstrap,
 ) -> tuple[float | None, list[float] | None]:
     """Mean shift over that of the oracle, on the pictures for which the oracle reached its target."""
     if oracle is None or not len(oracle):

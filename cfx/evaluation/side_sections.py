@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cfx.evaluation.rows import extremes
-from cfx.evaluation.sections import DIRECTIONS, Section, counts, figures
+from cfx.evaluation.sections import DIRECTIONS, Section, counts, figures, spreader
 from cfx.metrics import clinical, realism, validity
 from cfx.metrics.calibration import auprc, auroc, auroc_interval, brier, calibration_error
 from cfx.metrics.clinical import wanted_sign
@@ -53,15 +53,8 @@ def transfer_section(
         return None
     section: Section = {"threshold": threshold}
     boot = PatientBootstrap(base["patient_id"].to_numpy(), resamples, seed)
-    place = pd.Series(np.arange(len(base)), index=base["image_id"].to_numpy())
     gap, gaps = _logit_gap(base, threshold, boot)
-
-    def spread(asked: pd.DataFrame, values: Array) -> Array:
-        """Put one value a drawn picture into the order of all pictures."""
-        everyone = np.full(len(base), np.nan)
-        everyone[place.loc[asked["image_id"].to_numpy()].to_numpy()] = values
-        return everyone
-
+    spread = spreader(base)
     for group in DIRECTIONS:
         asked = _called_alike(extremes(rows, group), group, threshold)
         asked = asked[asked["p_transfer_after"].notna()]
