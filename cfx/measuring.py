@@ -118,6 +118,11 @@ def evaluate_into(
     else:
         place.write_counterfactuals(rows)
     metrics["warnings"] += calibrating.notes(loaded.run)
+    if loaded.judge is None:
+        metrics["warnings"].append(
+            "there is no evaluation segmenter: the CTR was measured by the one that training used, which the method may "
+            "have been fitted to"
+        )
     metrics["warnings"] += patient_warnings(
         config, trained_with(loaded.run), lambda: has_official(data.source.frame()), node.split
     )

@@ -75,3 +75,11 @@ def test_pictures_that_may_have_been_trained_on_are_warned_of(
 ) -> None:
     found = warned(tmp_path, monkeypatch, config(table, "seed=1"), config(table, "seed=1", change))
     assert len(found) == 1 and words in found[0]
+
+
+def test_a_segmenter_of_the_loss_that_measures_is_warned_of(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = config(table)
+    (found,) = warned(tmp_path, monkeypatch, own, own, judge=None)
+    assert "no evaluation segmenter" in found
