@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from cfx.anatomy.masks import soft_masks
-from cfx.assembly import black_box_of, explainer_of, trained_network
+from cfx.assembly import black_box_of, data_module, explainer_of, trained_network
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.exported import from_exported
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
-from cfx.data.splits import differences
+from cfx.data.splits import differences, has_official
 from cfx.errors import BadValue, MissingPath, UnknownChoice
 from cfx.explainers.base import Explainer
 from cfx.files import write_atomic
@@ -48,8 +48,11 @@ class LoadedRun:
     threshold: float = DEFAULT_THRESHOLD
 
 
-def check_given(config: Config) -> None:
+def check_given(config: Config) -> list[str]:
     """Refuse a black box or segmenter that is not there, before anything is trained for it.
+
+    Returns:
+        Warnings of given runs that may have been trained on patients whom this run tests.
 
     Raises:
         MissingPath: naming `blackbox.path`, `anatomy.path` or `anatomy.judge_path`. BadValue: `blackbox.prior`.
@@ -58,15 +61,25 @@ def check_given(config: Config) -> None:
     prior = blackbox.get("prior")
     if prior is not None and not (isinstance(prior, float) and 0 < prior < 1):
         raise BadValue("blackbox.prior", prior, "is no prevalence", "give a number between 0 and 1, or null")
+    given: dict[str, Config] = {}
     if blackbox["kind"] == "checkpoint":
-        black_box_of(Run.open(blackbox["path"], "blackbox.path"), config["task"]["finding"])
+        run = Run.open(blackbox["path"], "blackbox.path")
+        black_box_of(run, config["task"]["finding"])
+        given["blackbox"] = run.config
     elif blackbox["kind"] == "exported":
         _given_file(blackbox, "give a TorchScript or torch.export file")
     elif blackbox["kind"] == "torchxrayvision" and blackbox.get("path"):
         _given_file(blackbox, "give a file of weights")
-    for key in ("path", "judge_path"):
+    for role, key in (("segmenter", "path"), ("judge", "judge_path")):
         if anatomy.get(key):
-            Run.open(anatomy[key], f"anatomy.{key}")
+            given[role] = Run.open(anatomy[key], f"anatomy.{key}").config
+
+    def official() -> bool:
+        data = data_module(config, part=config["model"]["part"], batch_size=1)
+        data.prepare_data()
+        return has_official(data.source.frame())
+
+    return patient_warnings(config, given, official)
 
 
 def patient_warnings(

@@ -55,7 +55,8 @@ class Session:
     def run(self) -> Run:
         """Make whatever is missing, in order, and return the finished run."""
         if not chain.is_part(self.config):
-            check_given(self.config)
+            for warning in check_given(self.config):
+                _say(f"warning: {warning}")
         run, stages = chain.agreed_plan(self.config, self.root)
         with run.lock() if rank() == 0 else _Nothing():
             if rank() == 0:

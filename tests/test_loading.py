@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from cfx.classifiers.networks import TransferNet
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
 from cfx.cli import compose
 from cfx.errors import MissingPath
@@ -104,3 +105,23 @@ def test_who_may_have_seen_test_patients_depends_on_data_and_splits() -> None:
     assert "fold None and not 2" in patient_warnings(run, trained, lambda: True)[0]
     phantom = shared_out("phantom", 1, patients=1)
     assert patient_warnings(shared_out("phantom", 0, patients=0), {"black box": phantom}, lambda: False) == []
+
+
+@pytest.mark.parametrize(("split", "warned"), [("", True), ("test", False)])
+def test_a_given_black_box_that_saw_other_patients_is_warned_of(
+    split: str, warned: bool, tmp_path: Path
+) -> None:
+    root = tmp_path / "table"
+    root.mkdir()
+    (root / "table.csv").write_text(f"path,patient_id,split,Cardiomegaly\na.png,a,{split},1\nb.png,b,,0\n")
+    data = ("data=table", f"data.root={root}")
+    made = config("model=classifier", *data, "seed=0")
+    node = {"_target_": "cfx.classifiers.networks.TransferNet", "width": 8, "stages": 2}
+    run = Run.create(tmp_path / "classifier")
+    run.write_config({**made, "model": {**made["model"], "network": node}})
+    run.write_weights(TransferNet(1, width=8, stages=2).state_dict())
+    given = ("blackbox=checkpoint", f"blackbox.path={run.path}")
+    assert check_given(config(*data, *given, "seed=0")) == []
+    found = check_given(config(*data, *given, "seed=1"))
+    assert len(found) == int(warned)
+    assert all(line.startswith("blackbox: ") and "seed 0 and not 1" in line for line in found)
