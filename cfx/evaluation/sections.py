@@ -142,7 +142,8 @@ def _grid_section(rows: pd.DataFrame, targets: Array, resamples: int, seed: int)
         boot,
     )
     section["target_mae_worst"] = at_each[worst][0]
-    section["ci95"]["target_mae_worst"] = list(interval(at_each[worst][1]))
+    # another resample may have another worst target
+    section["ci95"]["target_mae_worst"] = list(interval(np.fmax.reduce([each for _, each in at_each])))
     bins = validity.source_bins(first["p_before"].to_numpy())
     edges = validity.BIN_EDGES
     section["curve"] = {

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from cfx.evaluation.rows import finish
-from cfx.evaluation.sections import clinical_section
+from cfx.evaluation.sections import clinical_section, validity_section
+from cfx.metrics.statistics import PatientBootstrap, interval
 
 COUNT = 60
 
@@ -50,3 +51,21 @@ def test_nothing_is_beyond_a_noise_that_nobody_knows() -> None:
     known, unknown = (measured(0.05, -0.05, error)["up"] for error in (0.01, float("nan")))
     assert known["moved_beyond_noise"] == known["moved_right"] == unknown["moved_right"] == 1
     assert np.isnan([unknown["moved_beyond_noise"], *unknown["ci95"]["moved_beyond_noise"]]).all()
+
+
+def test_each_resample_has_its_own_worst_target() -> None:
+    targets = np.array([0.0, 0.5, 1.0])
+    error = np.abs(np.random.default_rng(0).normal(0, 0.1, (COUNT, 3)))
+    names = np.array([f"p{i}" for i in range(COUNT)])
+    table = {
+        "image_id": np.repeat(names, 3), "patient_id": np.repeat(names, 3), "group": np.full(3 * COUNT, "middle"),
+        "p_before": np.full(3 * COUNT, 0.5), "target": np.tile(targets, COUNT),
+        "p_after": (targets + error * [1, 1, -1]).reshape(-1),
+    }  # fmt: skip
+    section = validity_section(finish(table), targets, 400, 0)
+    assert section["target_mae_worst"] == pytest.approx(error.mean(axis=0).max())
+    boot = PatientBootstrap(names, 400, 0)
+    samples = np.stack([boot.mean(error[:, k])[1] for k in range(3)])
+    low, high = section["ci95"]["target_mae_worst"]
+    assert (low, high) == pytest.approx(interval(samples.max(axis=0)))
+    assert low > interval(samples[error.mean(axis=0).argmax()])[0]
