@@ -12,7 +12,7 @@ from cfx.metrics import clinical, realism, validity
 from cfx.metrics.calibration import auprc, auroc, auroc_interval, brier, calibration_error
 from cfx.metrics.clinical import wanted_sign
 from cfx.metrics.devices import fop
-from cfx.metrics.statistics import PatientBootstrap, bootstrap_statistic, interval
+from cfx.metrics.statistics import PatientBootstrap, interval
 from cfx.metrics.validity import DOWN, HIGH, LOW, UP
 
 Array = npt.NDArray[Any]
@@ -128,32 +128,22 @@ def identity_section(rows: pd.DataFrame, devices_by: str | None, resamples: int,
 
 
 def _kept(rows: pd.DataFrame, resamples: int, seed: int) -> Section:
-    """Devices kept of some rows: over all devices, with an interval by patient."""
+    """Devices kept of some rows: the share within a patient first, then over patients."""
     with_one = rows[rows["devices_before"] > 0]
     patients = with_one["patient_id"].to_numpy()
     names = {
         "fop": ("devices_kept", "devices_before"),
         "fop_in_edit": ("devices_in_edit_kept", "devices_in_edit"),
     }
-    section: Section = {"ci95": {}}
-    for name, (kept, before) in names.items():
-        top, bottom = with_one[kept].to_numpy(), with_one[before].to_numpy()
-        section[name] = fop(top, bottom)
-
-        def statistic(some: Array, top: Array = top, bottom: Array = bottom) -> float:
-            return fop(top[some], bottom[some])
-
-        section["ci95"][name] = list(
-            bootstrap_statistic(statistic, patients, resamples=min(resamples, 500), seed=seed)
-        )
-    return (
-        section
-        | counts(with_one)
-        | {
-            "n_devices": int(with_one["devices_before"].sum()),
-            "n_in_edit": int(with_one["devices_in_edit"].sum()),
-        }
-    )
+    shares = {
+        name: fop(with_one[kept].to_numpy(), with_one[before].to_numpy(), patients)
+        for name, (kept, before) in names.items()
+    }
+    devices = {
+        "n_devices": int(with_one["devices_before"].sum()),
+        "n_in_edit": int(with_one["devices_in_edit"].sum()),
+    }
+    return figures(shares, PatientBootstrap(patients, resamples, seed)) | counts(with_one) | devices
 
 
 def realism_section(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cfx.evaluation.rows import finish
-from cfx.evaluation.side_sections import transfer_section
+from cfx.evaluation.side_sections import identity_section, transfer_section
 
 COUNT = 40
 
@@ -66,3 +66,21 @@ def test_the_gap_is_by_patient_and_over_pictures_called_alike() -> None:
     assert section["up"]["logit_gap"] == pytest.approx((5 * 2 + 8) / 6 + 2)
     assert section["up"]["share"] == pytest.approx(2 / 5)
     assert section["down"]["n_patients"] == 6
+
+
+def test_a_patient_with_many_devices_counts_once() -> None:
+    """Of `up` one patient has 31 devices in two pictures and keeps one, nine have one each and keep it."""
+    names = ["many"] * 2 + [f"p{i}" for i in range(2, COUNT)]
+    before = np.array([30.0, 1.0] + [1.0] * 9 + [0.0] * (COUNT - 11))
+    kept = np.array([0.0, 1.0] + [1.0] * 9 + [0.0] * (COUNT - 11))
+    zero = np.zeros(COUNT)
+    base = pictures(patient_id=names)
+    rows = asked(
+        base, devices_before=before, devices_kept=kept, devices_in_edit=zero, devices_in_edit_kept=zero
+    )
+    section = identity_section(rows, "masks", 300, 0)
+    assert section["up"]["fop"] == section["fop"] == pytest.approx((1 / 31 + 9) / 10)
+    assert section["up"]["n_devices"] == 40 and section["up"]["n_patients"] == 10
+    low, high = section["up"]["ci95"]["fop"]
+    assert low < section["fop"] < high <= 1
+    assert section["fop_in_edit"] is None
