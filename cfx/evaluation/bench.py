@@ -206,9 +206,13 @@ class Bench:
         )
         return finish(columns)
 
+    def rows_of(self, images: Tensor) -> Array:
+        """Row (N,) of each of the data set's own pictures (N, 1, H, W), -1 for any other picture."""
+        return np.array([self.seen.get(key, -1) for key in _contents(images)], dtype=np.int64)
+
     def _measured(self, images: Tensor) -> tuple[Array, Array, Array]:
         """CTR, heart width and thorax width (N,) of pictures; the data set's own ones are not measured twice."""
-        row = np.array([self.seen.get(key, -1) for key in _contents(images)])
+        row = self.rows_of(images)
         values = self.base[["ctr_before", "heart_width_before", "thorax_width_before"]].to_numpy()[row]
         new = row < 0
         if new.any():

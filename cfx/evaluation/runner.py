@@ -292,10 +292,14 @@ class Evaluation:
         count = len(self.bench.base)
         rows = np.sort(generator.permutation(count)[:POOL])
         pool = self.bench.load(rows)
-        _, patients = np.unique(
-            self.bench.base["patient_id"].to_numpy()[rows].astype(str), return_inverse=True
-        )
-        return NearestReal(blackbox, pool.image, pool.posterior, torch.from_numpy(patients))
+        _, numbers = np.unique(self.bench.base["patient_id"].to_numpy().astype(str), return_inverse=True)
+
+        def patient_of(images: Tensor) -> Tensor:
+            row = self.bench.rows_of(images)
+            return torch.from_numpy(np.where(row < 0, -1, numbers[row]))
+
+        patients = torch.from_numpy(numbers[rows])
+        return NearestReal(blackbox, pool.image, pool.posterior, patients, patient_of=patient_of)
 
     def _oracle_rows(self) -> pd.DataFrame:
         """The oracle as a method: all pictures of both groups at the extremes, the grid where it was asked."""
