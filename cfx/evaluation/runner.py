@@ -384,6 +384,7 @@ class Evaluation:
         latent: Array | None,
     ) -> Collected:
         """Everything that the metrics are made of: rows of the method, of the drawn controls, and what they need."""
+        whose = "the phantom's" if self.oracle is not None else "the data's"  # only phantoms have an oracle
         return Collected(
             rows=rows,
             base=self.bench.base,
@@ -396,7 +397,7 @@ class Evaluation:
             prior=getattr(self.bench.blackbox, "prior", None),
             direction=ctr_direction(self.task.measurement, self.task.direction),
             has_oracle=self.oracle is not None,
-            devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
+            devices_by=f"{whose} device masks" if rows["devices_before"].sum() > 0 else None,
             device=str(self.bench.device),
             ends=self.ends,
             settings=self.settings,

@@ -174,6 +174,11 @@ def test_the_ceiling_of_change_is_by_what_the_explainer_aims_at(toy_world: Any) 
         assert 0 < metrics["validity"][group]["cv_ceiling"] == pytest.approx(wanted) < 1
 
 
+def test_device_masks_are_the_phantoms_only_where_the_data_are(evaluated: Any, toy_world: Any) -> None:
+    assert evaluated[1]["identity"]["fop_by"] == "the phantom's device masks"
+    assert run(toy_world)[1]["identity"]["fop_by"] == "the data's device masks"
+
+
 def test_bad_arguments_are_refused(toy_world: Any) -> None:
     table, dataset, _ = toy_world
     with pytest.raises(ValueError, match="119 rows"):
