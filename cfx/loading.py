@@ -4,6 +4,7 @@ Everything is read from the run's own `parts/`, so that a run can be moved and i
 """
 
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 import torch
 
 from cfx.anatomy.masks import soft_masks
-from cfx.assembly import black_box_of, explainer_of, trained_network
+from cfx.assembly import black_box_of, data_module, explainer_of, trained_network
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.exported import from_exported
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
+from cfx.data.splits import differences, has_official
 from cfx.errors import BadValue, MissingPath, UnknownChoice
 from cfx.explainers.base import Explainer
 from cfx.files import write_atomic
@@ -46,8 +48,11 @@ class LoadedRun:
     threshold: float = DEFAULT_THRESHOLD
 
 
-def check_given(config: Config) -> None:
+def check_given(config: Config) -> list[str]:
     """Refuse a black box or segmenter that is not there, before anything is trained for it.
+
+    Returns:
+        Warnings of given runs that may have been trained on patients whom this run tests.
 
     Raises:
         MissingPath: naming `blackbox.path`, `anatomy.path` or `anatomy.judge_path`. BadValue: `blackbox.prior`.
@@ -56,15 +61,65 @@ def check_given(config: Config) -> None:
     prior = blackbox.get("prior")
     if prior is not None and not (isinstance(prior, float) and 0 < prior < 1):
         raise BadValue("blackbox.prior", prior, "is no prevalence", "give a number between 0 and 1, or null")
+    given: dict[str, Config] = {}
     if blackbox["kind"] == "checkpoint":
-        black_box_of(Run.open(blackbox["path"], "blackbox.path"), config["task"]["finding"])
+        run = Run.open(blackbox["path"], "blackbox.path")
+        black_box_of(run, config["task"]["finding"])
+        given["blackbox"] = run.config
     elif blackbox["kind"] == "exported":
         _given_file(blackbox, "give a TorchScript or torch.export file")
     elif blackbox["kind"] == "torchxrayvision" and blackbox.get("path"):
         _given_file(blackbox, "give a file of weights")
-    for key in ("path", "judge_path"):
+    for role, key in (("segmenter", "path"), ("judge", "judge_path")):
         if anatomy.get(key):
-            Run.open(anatomy[key], f"anatomy.{key}")
+            given[role] = Run.open(anatomy[key], f"anatomy.{key}").config
+
+    def official() -> bool:
+        data = data_module(config, part=config["model"]["part"], batch_size=1)
+        data.prepare_data()
+        return has_official(data.source.frame())
+
+    return patient_warnings(config, given, official)
+
+
+def patient_warnings(
+    config: Config, trained: Mapping[str, Config], official: Callable[[], bool], split: str = "test"
+) -> list[str]:
+    """Say which trained networks may have seen the patients that are evaluated.
+
+    Args:
+        config: names the data that are evaluated, and how their patients are shared out.
+        trained: the configuration that each network was trained with, by what it is called in the message.
+        official: tells whether these data name their own test part; asked only where that matters.
+        split: the part that is evaluated.
+    """
+    data, found = config["data"], []
+    for name, other in trained.items():
+        theirs = other.get("data") or {}
+        # of a phantom, another seed draws other patients
+        if theirs.get("name") != data["name"] or _patients(theirs) != _patients(data):
+            continue
+        differing = differences(theirs["splits"], data["splits"])
+        folds = any(node["splits"].get("fold") is not None for node in (theirs, data))
+        if split == "train" and name == "explainer":
+            found.append(f"evaluation.split=train: the explainer was trained on this part of data={data['name']}")
+        elif differing and (folds or not official()):
+            found.append(
+                f"{name}: trained with data.splits of {', '.join(differing)}, so it may have seen images that are "
+                "evaluated here"
+            )
+    return found
+
+
+def _patients(data: Config) -> tuple[Any, ...]:
+    source = data.get("source") or {}
+    return tuple(source.get(key) for key in ("_target_", "seed", "site", "correlated"))
+
+
+def trained_with(run: Run) -> dict[str, Config]:
+    """Return the configuration that an explainer's run and each of its parts was trained with, by name."""
+    parts = {name: run.part(name).config for name in run.part_names()}
+    return {"explainer": run.config, **parts}
 
 
 def _given_file(node: Config, remedy: str) -> Path:

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from cfx import assembly, calibrating
 from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
+from cfx.data.splits import has_official
 from cfx.evaluation import parts
 from cfx.evaluation.examples import write_examples
 from cfx.evaluation.familiarity import Familiarity
@@ -16,7 +17,7 @@ from cfx.evaluation.features import LastLinear
 from cfx.evaluation.runner import evaluate
 from cfx.evaluation.settings import Settings
 from cfx.fitting import peak_mib
-from cfx.loading import LoadedRun, load_explainer, load_segmenter
+from cfx.loading import LoadedRun, load_explainer, load_segmenter, patient_warnings, trained_with
 from cfx.naming import slug
 from cfx.reporting.report import write_report
 from cfx.runs import Evaluation, Run
@@ -117,6 +118,14 @@ def evaluate_into(
     else:
         place.write_counterfactuals(rows)
     metrics["warnings"] += calibrating.notes(loaded.run)
+    if loaded.judge is None:
+        metrics["warnings"].append(
+            "there is no evaluation segmenter: the CTR was measured by the one that training used, which the method may "
+            "have been fitted to"
+        )
+    metrics["warnings"] += patient_warnings(
+        config, trained_with(loaded.run), lambda: has_official(data.source.frame()), node.split
+    )
     write_examples(place.examples, loaded.explainer, dataset, table, rows, device=device)
     place.write_metrics(metrics)
     return metrics

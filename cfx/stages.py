@@ -17,6 +17,7 @@ from cfx.data.annotations import Annotations
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
+from cfx.evaluation.rows import ctr_direction
 from cfx.explainers.base import Explainer
 from cfx.fitting import device_of, fit, shipped
 from cfx.loading import check_given, external_part, load_black_box, load_segmenter
@@ -54,7 +55,8 @@ class Session:
     def run(self) -> Run:
         """Make whatever is missing, in order, and return the finished run."""
         if not chain.is_part(self.config):
-            check_given(self.config)
+            for warning in check_given(self.config):
+                _say(f"warning: {warning}")
         run, stages = chain.agreed_plan(self.config, self.root)
         with run.lock() if rank() == 0 else _Nothing():
             if rank() == 0:
@@ -104,7 +106,9 @@ class Session:
         )
         if rank() == 0:
             if isinstance(module, Classifier):
-                module.calibrate(data.val_dataloader(), prior=float(model.get("prior", 0.5)))
+                # not by val_dataloader(): under DDP that holds this process's share alone
+                valid = data.dataset("valid").batches(calibrating.BATCH)
+                module.calibrate(valid, prior=float(model.get("prior", 0.5)))
             run.write_weights(shipped(module).state_dict())
             measure_part(run, data, smoke=self.smoke)
             run.mark_finished()
@@ -206,7 +210,7 @@ class Session:
                 blackbox,
                 load_segmenter(run.part("judge")),
                 as_it_is,
-                direction=1 if config["task"]["direction"] == "up" else -1,
+                direction=ctr_direction(config["task"]["measurement"], config["task"]["direction"]),
                 images=bool(self.logger.get("images")),
                 folder=run.path / "progressions",
             )

@@ -9,10 +9,11 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from cfx.classifiers.networks import TransferNet
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
 from cfx.cli import compose
 from cfx.errors import MissingPath
-from cfx.loading import check_given, external_part, load_black_box
+from cfx.loading import check_given, external_part, load_black_box, patient_warnings
 from cfx.runs import Run
 
 
@@ -86,3 +87,41 @@ def test_a_file_that_is_not_there_is_told_before_anything_is_trained(
     made = config(f"blackbox={name}", *more, f"blackbox.path={tmp_path / 'gone.pt'}")
     with pytest.raises(MissingPath, match=r"blackbox\.path=.*gone\.pt"):
         check_given(made)
+
+
+def shared_out(name: str = "table", seed: int = 0, patients: int | None = None) -> dict[str, Any]:
+    """A configuration of which only the data matter; `patients` is the seed of a phantom's."""
+    source = {"seed": patients} if patients is not None else {}
+    return {"data": {"name": name, "source": source, "splits": {"seed": seed, "fold": None}}}
+
+
+def test_who_may_have_seen_test_patients_depends_on_data_and_splits() -> None:
+    run = shared_out(seed=0)
+    trained = {"black box": shared_out(seed=1), "segmenter": shared_out("wingspan", 1), "judge": {"blackbox": {}}}
+    (found,) = patient_warnings(run, trained, lambda: False)
+    assert found.startswith("black box: ") and "seed 1 and not 0" in found
+    assert patient_warnings(run, trained, lambda: True) == []  # an official test part is nobody's training part
+    run["data"]["splits"]["fold"] = 2
+    assert "fold None and not 2" in patient_warnings(run, trained, lambda: True)[0]
+    phantom = shared_out("phantom", 1, patients=1)
+    assert patient_warnings(shared_out("phantom", 0, patients=0), {"black box": phantom}, lambda: False) == []
+
+
+@pytest.mark.parametrize(("split", "warned"), [("", True), ("test", False)])
+def test_a_given_black_box_that_saw_other_patients_is_warned_of(
+    split: str, warned: bool, tmp_path: Path
+) -> None:
+    root = tmp_path / "table"
+    root.mkdir()
+    (root / "table.csv").write_text(f"path,patient_id,split,Cardiomegaly\na.png,a,{split},1\nb.png,b,,0\n")
+    data = ("data=table", f"data.root={root}")
+    made = config("model=classifier", *data, "seed=0")
+    node = {"_target_": "cfx.classifiers.networks.TransferNet", "width": 8, "stages": 2}
+    run = Run.create(tmp_path / "classifier")
+    run.write_config({**made, "model": {**made["model"], "network": node}})
+    run.write_weights(TransferNet(1, width=8, stages=2).state_dict())
+    given = ("blackbox=checkpoint", f"blackbox.path={run.path}")
+    assert check_given(config(*data, *given, "seed=0")) == []
+    found = check_given(config(*data, *given, "seed=1"))
+    assert len(found) == int(warned)
+    assert all(line.startswith("blackbox: ") and "seed 0 and not 1" in line for line in found)

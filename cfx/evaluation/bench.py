@@ -60,6 +60,7 @@ class Bench:
         transfer: independent classifier (B, 1, H, W) -> (B,), or None.
         threshold: the transfer classifier's own threshold.
         familiar: tells for pictures (B, 1, H, W) whether they are like the training data, or None.
+        by_ctr: whether the task is read by the CTR; else no verdict depends on it.
         answers: oracles by (row, target), filled by the runner.
         seen: row of each of the data set's own pictures by its content, filled by `survey`.
         base: what was measured on the pictures themselves, filled by `survey`.
@@ -75,6 +76,7 @@ class Bench:
     transfer: Any = None
     threshold: float = 0.5
     familiar: Callable[[Tensor], Tensor] | None = None
+    by_ctr: bool = True
     answers: dict[tuple[int, float], OracleAnswer] = field(default_factory=dict)
     base: pd.DataFrame = field(default_factory=pd.DataFrame)
     seen: dict[bytes, int] = field(default_factory=dict)
@@ -196,17 +198,21 @@ class Bench:
         columns["verdict"] = verdicts(
             columns["target"],
             after,
-            columns["ctr_net_before"],
-            columns["ctr_after"],
+            columns["ctr_net_before"] if self.by_ctr else None,
+            columns["ctr_after"] if self.by_ctr else None,
             transfer_after=other,
             threshold=self.threshold,
             familiar=np.repeat(base["familiar"].to_numpy() > 0.5, width),
         )
         return finish(columns)
 
+    def rows_of(self, images: Tensor) -> Array:
+        """Row (N,) of each of the data set's own pictures (N, 1, H, W), -1 for any other picture."""
+        return np.array([self.seen.get(key, -1) for key in _contents(images)], dtype=np.int64)
+
     def _measured(self, images: Tensor) -> tuple[Array, Array, Array]:
         """CTR, heart width and thorax width (N,) of pictures; the data set's own ones are not measured twice."""
-        row = np.array([self.seen.get(key, -1) for key in _contents(images)])
+        row = self.rows_of(images)
         values = self.base[["ctr_before", "heart_width_before", "thorax_width_before"]].to_numpy()[row]
         new = row < 0
         if new.any():

@@ -80,9 +80,21 @@ class Task(Protocol):
         ...
 
     @property
-    def direction(self) -> str:
-        """`up` where the measurement rises with the finding, else `down`."""
+    def measurement(self) -> str:
+        """What a radiologist would measure: `ctr`, or something else that no column holds yet."""
         ...
+
+    @property
+    def direction(self) -> str:
+        """`up` where that measurement rises with the finding, else `down`."""
+        ...
+
+
+def ctr_direction(measurement: str, direction: str) -> int | None:
+    """+1 where the CTR rises with a task's finding, -1 where it falls, None where the task measures something else."""
+    if measurement != "ctr":
+        return None
+    return -1 if direction == "down" else 1
 
 
 @dataclass(frozen=True)

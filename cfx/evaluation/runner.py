@@ -14,8 +14,8 @@ from torch import Tensor
 from cfx.evaluation.bench import Bench
 from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
 from cfx.evaluation.judging import Judge, in_batches, repeat_error
-from cfx.evaluation.oracle import Oracle, OracleSearch
-from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, is_extreme
+from cfx.evaluation.oracle import CLIP, Oracle, OracleSearch
+from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, ctr_direction, is_extreme
 from cfx.evaluation.settings import Settings
 from cfx.evaluation.summary import Collected, summarise
 from cfx.explainers.base import Explainer
@@ -58,7 +58,7 @@ def evaluate(
         table: one row a picture: image_id, patient_id, and as far as known view, sex, age, split, device_path.
         dataset: the pictures in the same order, with `findings` where they have more labels than one.
         judge: evaluation segmenter, (B, 1, H, W) -> soft masks (B, 3, h, w).
-        task: the finding, and which way its measurement moves.
+        task: the finding, what is measured of it, and which way that moves.
         transfer: independent classifier of the same finding, or None.
         transfer_threshold: its threshold from validation patients.
         oracle: of a phantom, or None.
@@ -85,6 +85,7 @@ def evaluate(
     bench = Bench(
         blackbox, judge, table.reset_index(drop=True), dataset, _label_of(dataset, task), settings,
         torch.device(device), transfer=transfer, threshold=transfer_threshold, familiar=familiar,
+        by_ctr=task.measurement == "ctr",
     )  # fmt: skip
     run = Evaluation(bench, task, oracle, features, progress or (lambda what, done, count: None))
     bench.survey()
@@ -134,6 +135,7 @@ class Evaluation:
         self.settings = bench.settings
         self.features, self.progress = features, progress
         self.drawn_features: dict[str, list[tuple[Array, Array]]] = {}
+        self.ends = {"oracle": (CLIP, 1 - CLIP)}
 
     def subset(self, sizes: Mapping[str, int], *more: str) -> npt.NDArray[np.int64]:
         """Rows of a reproducible subset, in order.
@@ -193,6 +195,7 @@ class Evaluation:
         finished: dict[int, pd.DataFrame],
     ) -> pd.DataFrame:
         """Rows of the method for the whole grid of every picture, part by part."""
+        self.ends["method"] = explainer.ends
         step, count = self.settings.part_size, len(self.bench.base)
         back = set(self.subset({UP: self.settings.return_images, DOWN: self.settings.return_images}).tolist())
         tables = []
@@ -261,6 +264,7 @@ class Evaluation:
         if name == "oracle":
             return self._oracle_rows()
         made = self._make(name)
+        self.ends[name] = made.ends
         size = self.settings.control_images if made.draws_grid else self.settings.descent_images
         rows = self.subset({UP: size, DOWN: size}, *((MIDDLE,) if made.draws_grid else ()))
         tables = []
@@ -288,10 +292,14 @@ class Evaluation:
         count = len(self.bench.base)
         rows = np.sort(generator.permutation(count)[:POOL])
         pool = self.bench.load(rows)
-        _, patients = np.unique(
-            self.bench.base["patient_id"].to_numpy()[rows].astype(str), return_inverse=True
-        )
-        return NearestReal(blackbox, pool.image, pool.posterior, torch.from_numpy(patients))
+        _, numbers = np.unique(self.bench.base["patient_id"].to_numpy().astype(str), return_inverse=True)
+
+        def patient_of(images: Tensor) -> Tensor:
+            row = self.bench.rows_of(images)
+            return torch.from_numpy(np.where(row < 0, -1, numbers[row]))
+
+        patients = torch.from_numpy(numbers[rows])
+        return NearestReal(blackbox, pool.image, pool.posterior, patients, patient_of=patient_of)
 
     def _oracle_rows(self) -> pd.DataFrame:
         """The oracle as a method: all pictures of both groups at the extremes, the grid where it was asked."""
@@ -376,6 +384,7 @@ class Evaluation:
         latent: Array | None,
     ) -> Collected:
         """Everything that the metrics are made of: rows of the method, of the drawn controls, and what they need."""
+        whose = "the phantom's" if self.oracle is not None else "the data's"  # only phantoms have an oracle
         return Collected(
             rows=rows,
             base=self.bench.base,
@@ -386,9 +395,10 @@ class Evaluation:
             repeat_error=self.repeat_error(),
             threshold=self.bench.threshold,
             prior=getattr(self.bench.blackbox, "prior", None),
-            direction=-1 if self.task.direction == "down" else 1,
+            direction=ctr_direction(self.task.measurement, self.task.direction),
             has_oracle=self.oracle is not None,
-            devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
+            devices_by=f"{whose} device masks" if rows["devices_before"].sum() > 0 else None,
             device=str(self.bench.device),
+            ends=self.ends,
             settings=self.settings,
         )

@@ -58,10 +58,11 @@ class Collected:
         repeat_error: of the evaluation segmenter, in CTR.
         threshold: of the transfer classifier.
         prior: of the black box, None where nobody has stated it.
-        direction: +1 where the measurement rises with the finding.
+        direction: +1 where the CTR rises with the finding, -1 where it falls, None where it is not what is measured.
         has_oracle: whether there is an oracle.
         devices_by: who says where devices are, None where nobody.
         device: what it was computed on.
+        ends: what each method aims at when asked for 0 and for 1 (see `Explainer.ends`); left out: 0 and 1.
         settings: sizes.
     """
 
@@ -74,10 +75,11 @@ class Collected:
     repeat_error: float = float("nan")
     threshold: float = 0.5
     prior: float | None = None
-    direction: int = 1
+    direction: int | None = 1
     has_oracle: bool = False
     devices_by: str | None = None
     device: str = "cpu"
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
 
 
@@ -110,7 +112,9 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
     resamples, seed = settings.resamples, settings.seed
     oracle = collected.controls.get("oracle")
     section: Section = {
-        "validity": validity_section(rows, np.array(settings.targets), resamples, seed),
+        "validity": validity_section(
+            rows, np.array(settings.targets), resamples, seed, collected.ends.get(name, (0.0, 1.0))
+        ),
         "clinical": {
             "ctr": clinical_section(
                 rows,
@@ -225,7 +229,8 @@ def _powerless(metrics: Mapping[str, Any], group: str) -> list[str]:
     own[group]["pixel_descent_share"] = noise
     if not _known(mine, noise):
         return []
-    own[group]["power"] = bool(noise <= COUNTERFEIT * mine)
+    # a share below 0 went the wrong way: nothing carried over
+    own[group]["power"] = bool(max(noise, 0.0) <= COUNTERFEIT * max(mine, 0.0))
     if own[group]["power"]:
         return []
     return [

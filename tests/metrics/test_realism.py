@@ -36,6 +36,21 @@ def test_kid_of_one_distribution_is_about_zero_and_grows_with_the_distance() -> 
     assert distances[2].kid > floor
 
 
+@pytest.mark.parametrize("made", [20, 60, 300])
+def test_the_floor_is_of_the_sizes_it_stands_beside(made: int) -> None:
+    """Of real against real at exactly these sizes, about one in twenty is over it."""
+    real = features(60, seed=1)
+    floor = r.kid_floor(real, np.arange(60), made=made)
+    halves = r.kid_floor(real, np.arange(60))
+    assert floor == pytest.approx(halves * (1 / made + 1 / 60) / (4 / 60))
+    over = [
+        abs(r.kid(features(made, seed=2 * k), features(60, seed=2 * k + 1), np.arange(made), np.arange(60),
+                  resamples=2).kid) > floor
+        for k in range(60)
+    ]  # fmt: skip
+    assert np.mean(over) < 0.2
+
+
 def test_copies_within_a_patient_are_no_likeness() -> None:
     """Two copies of every picture: pairs within a patient are left out, so the distance stays what it was."""
     made, real = features(60, 0.3), features(60, seed=1)

@@ -231,7 +231,8 @@ class CounterfactualGAN(pl.LightningModule):
             terms["embedding"] = losses.embedding_consistency(again.embedding, cycle.embedding)
         if weights.change:
             whole = torch.ones_like(image)
-            terms["change"] = losses.context_aware(image, drawn.image, whole, devices, weights.device_weight)
+            held = devices if weights.kind == "context_aware" else None
+            terms["change"] = losses.context_aware(image, drawn.image, whole, held, weights.device_weight)
         if drawn.edit is not None:
             terms["smoothness"] = losses.smoothness(drawn.edit.field)
             terms["residual"] = losses.residual_magnitude(drawn.edit.residual)

@@ -107,6 +107,15 @@ def test_generator_receives_gradient_from_each_term_alone(name: str) -> None:
     assert gradients(module.blackbox) == 0
 
 
+@pytest.mark.parametrize("kind", ["plain", "context_aware"])
+def test_change_weighs_devices_only_where_the_loss_is_context_aware(kind: str) -> None:
+    module = default({"change": 1.0, "device_weight": 5.0, "kind": kind})  # type: ignore[dict-item]
+    data = batch()
+    bare = Batch(**{**data, "devices": torch.zeros_like(data["devices"])})
+    with_devices, without = (float(terms_of(module, each)["change"].detach()) for each in (data, bare))
+    assert (with_devices > 1.5 * without > 0) if kind == "context_aware" else (with_devices == without > 0)
+
+
 @pytest.mark.parametrize("name", ["reconstruction", "cycle", "embedding", "classifier", "classifier_cycle"])
 def test_published_generator_receives_gradient_from_each_term_alone(name: str) -> None:
     module = published()
