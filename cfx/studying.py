@@ -12,8 +12,8 @@ from cfx.loading import LoadedRun, load_explainer
 from cfx.reporting.run_files import read_run
 from cfx.reporting.study_design import Design
 from cfx.reporting.study_files import Study
-from cfx.viewer.guard import Guard
 from cfx.schema import read
+from cfx.viewer.guard import Guard
 from cfx.viewer.server import Limits
 from cfx.viewer.study_making import Candidate, make_study
 from cfx.viewer.study_server import study_app as app_of
