@@ -52,7 +52,7 @@ def _new_study(path: Path, config: DictConfig) -> Study:
     loaded = [load_explainer(str(place), device=device) for place in places]
     node = OmegaConf.to_container(config.design, resolve=True)
     assert isinstance(node, dict)
-    design = read(Design, node, "design")
+    design = read(Design, {str(key): value for key, value in node.items()}, "design")
     candidates = candidates_of(loaded[0], [str(each) for each in config.overrides])
     print(f"drawing {design.images * len(loaded)} pairs into {path}", flush=True)
     return make_study(path, {each.run.name: tools_of(each) for each in loaded}, candidates, design)
