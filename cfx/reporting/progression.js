@@ -56,7 +56,7 @@ const cfxProgression = (() => {
         polygon.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](x * width, y * height));
         context.closePath();
         // A dark rim first, or a light line would vanish on a white heart.
-        for (const [colour, wide] of [["rgba(0, 0, 0, .55)", 3 * thick], [COLOURS[organ] || "#fff", 1.3 * thick]]) {
+        for (const [colour, wide] of [["rgba(0, 0, 0, .5)", 2.4 * thick], [COLOURS[organ] || "#fff", 1.2 * thick]]) {
           context.strokeStyle = colour;
           context.lineWidth = wide;
           context.stroke();

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cfx.metrics.agreement import bland_altman
 from cfx.reporting.study_design import SCALE
 from cfx.reporting.study_tables import OTHER
 from cfx.reporting.style import BINS, DOWN, GRID, INK, QUIET, READING_FLOOR, UP, new_figure, tidy
@@ -65,11 +64,12 @@ def ratings_figure(ratings: Mapping[str, Mapping[str, Any]]) -> Figure | None:
     return figure
 
 
-def agreement_figure(lines: pd.DataFrame) -> Figure | None:
+def agreement_figure(lines: pd.DataFrame, limits: Mapping[str, Any]) -> Figure | None:
     """Bland and Altman's plot of every reader's CTR against the automatic one; None under two readings.
 
     Args:
         lines: `study_tables.readings`; first showings are drawn.
+        limits: bias (`estimate`) and `limits` of agreement as they were analysed.
 
     """
     rows = lines[~lines["repeat"].astype(bool)].dropna(subset=["ctr", "ctr_automatic"])
@@ -85,12 +85,14 @@ def agreement_figure(lines: pd.DataFrame) -> Figure | None:
     size = float(np.clip(2400 / len(rows), 4, 22))
     for some, colour, name in ((~drawn, DOWN, "real pictures"), (drawn, UP, "drawn pictures")):
         axes.scatter(mean[some], apart[some], s=size, color=colour, alpha=0.55, linewidths=0, label=name)
-    limits = bland_altman(rows["ctr"].to_numpy(), rows["ctr_automatic"].to_numpy())
+    low, high = limits["limits"]
     for value, dashes, text in (
-        (limits.bias, "solid", f"bias {limits.bias:+.3f}"),
-        (limits.low, "dashed", f"{limits.low:+.3f}"),
-        (limits.high, "dashed", f"{limits.high:+.3f}"),
+        (limits["estimate"], "solid", f"bias {limits['estimate']:+.3f}"),
+        (low, "dashed", f"{low:+.3f}"),
+        (high, "dashed", f"{high:+.3f}"),
     ):
+        if not np.isfinite(value):
+            continue
         axes.axhline(value, color=INK, linewidth=1.1, linestyle=dashes)
         axes.text(
             1.0,

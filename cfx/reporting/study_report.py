@@ -90,7 +90,10 @@ def _page(study: Study, found: Mapping[str, Any], tables: list[Table], lines: pd
     title = f"Reader study · {study.finding}"
     figures = [
         (ratings_figure(found["ratings"]), "How often each answer was given"),
-        (agreement_figure(lines), "Readers against the automatic cardiothoracic ratio"),
+        (
+            agreement_figure(lines, found["ctr"]["limits"]),
+            "Readers against the automatic cardiothoracic ratio",
+        ),
     ]
     drawn = "".join(
         f'<figure><img alt="{escape(text)}" src="{_png(png_bytes(figure, 120))}"></figure>'

@@ -57,15 +57,12 @@ def overlays(masks: Array, height: int, width: int) -> list[Overlay]:
             for name, contour in parts.items()
         }
         lines = {}
-        if np.isfinite(measured.ctr[index]):
-            both = [part for name in ("left_lung", "right_lung") if (part := parts[name]) is not None]
-            lungs = np.concatenate(both) if both else None
+        heart, left, right = (parts[name] for name, _ in ORGANS)
+        if np.isfinite(measured.ctr[index]) and heart is not None and left is not None and right is not None:
             for name, contour, edges in (
-                ("heart", parts["heart"], measured.heart_edges[index]),
-                ("thorax", lungs, measured.thorax_edges[index]),
+                ("heart", heart, measured.heart_edges[index]),
+                ("thorax", np.concatenate([left, right]), measured.thorax_edges[index]),
             ):
-                if contour is None:
-                    continue
                 (x0, y), (x1, _) = (_unpadded((edge, _level(contour)), height, width) for edge in edges)
                 lines[name] = (x0, x1, y)
         found.append(Overlay(outlines, lines))

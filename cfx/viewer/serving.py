@@ -1,7 +1,8 @@
 """From an application to a server on one address, loopback unless the user said otherwise."""
 
+import contextlib
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -70,18 +71,11 @@ def address_of(made: socket.socket, host: str) -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{made.getsockname()[1]}/"
 
 
-def serve(app: ASGIApp, made: socket.socket, ready: Callable[[], object] = lambda: None) -> None:
-    """Serves until it is interrupted.
-
-    Args:
-        app: the application.
-        made: the bound socket.
-        ready: called before the first request is taken.
-
-    """
+def serve(app: ASGIApp, made: socket.socket) -> None:
+    """Serves an application on a bound socket until it is interrupted."""
     # No access log: file names and readers' codes do not belong on a terminal that others may see.
     settings = uvicorn.Config(
         app, access_log=False, log_level="warning", server_header=False, proxy_headers=False, ws="none"
     )
-    ready()
-    uvicorn.Server(settings).run(sockets=[made])
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
+        uvicorn.Server(settings).run(sockets=[made])

@@ -2,6 +2,7 @@
 (() => {
   const at = (id) => document.getElementById(id);
   const SIDES = ["left", "right"];
+  const NAMES = { left: "A", right: "B" }; // a phone shows them below each other
   const START = { heart: [0.3, 0.7], thorax: [0.1, 0.9] };
   let study = null;
   let due = null;
@@ -59,7 +60,7 @@
     const picture = make("div", "measure");
     const image = new Image();
     image.src = source;
-    image.alt = `The ${side} picture`;
+    image.alt = `Picture ${NAMES[side]}`;
     image.draggable = false;
     picture.append(image);
     const edges = { heart: [...START.heart], thorax: [...START.thorax] };
@@ -69,7 +70,7 @@
         const line = make("button", `line ${organ} still`);
         line.type = "button";
         line.setAttribute("role", "slider");
-        line.setAttribute("aria-label", `${organ}, ${end ? "right" : "left"} border in the ${side} picture`);
+        line.setAttribute("aria-label", `${organ}, ${end ? "right" : "left"} border in picture ${NAMES[side]}`);
         line.setAttribute("aria-valuemin", 0);
         line.setAttribute("aria-valuemax", 1000);
         const put = (value, touched) => {
@@ -110,7 +111,8 @@
     none.type = "checkbox";
     none.addEventListener("change", () => picture.classList.toggle("off", none.checked));
     untold.append(none, "The borders cannot be told on this picture");
-    box.append(picture, untold, scale(`real_${side}`, `Is the ${side} picture an X-ray as it was taken?`, study.scales.real));
+    const question = `Is picture ${NAMES[side]} an X-ray as it was taken?`;
+    box.append(make("h3", "", `Picture ${NAMES[side]}`), picture, untold, scale(`real_${side}`, question, study.scales.real));
     return {
       box,
       ready: () => none.checked || moved.size === 4,
