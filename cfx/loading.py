@@ -102,7 +102,9 @@ def patient_warnings(
         differing = differences(theirs["splits"], data["splits"])
         folds = any(node["splits"].get("fold") is not None for node in (theirs, data))
         if split == "train" and name == "explainer":
-            found.append(f"evaluation.split=train: the explainer was trained on this part of data={data['name']}")
+            found.append(
+                f"evaluation.split=train: the explainer was trained on this part of data={data['name']}"
+            )
         elif differing and (folds or not official()):
             found.append(
                 f"{name}: trained with data.splits of {', '.join(differing)}, so it may have seen images that are "

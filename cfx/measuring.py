@@ -120,7 +120,7 @@ def evaluate_into(
     metrics["warnings"] += calibrating.notes(loaded.run)
     if loaded.judge is None:
         metrics["warnings"].append(
-            "there is no evaluation segmenter: the CTR was measured by the one that training used, which the method may "
+            "there is no evaluation segmenter: the CTR was measured by the one of the loss, which the explainer may "
             "have been fitted to"
         )
     metrics["warnings"] += patient_warnings(

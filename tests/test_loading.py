@@ -97,10 +97,16 @@ def shared_out(name: str = "table", seed: int = 0, patients: int | None = None) 
 
 def test_who_may_have_seen_test_patients_depends_on_data_and_splits() -> None:
     run = shared_out(seed=0)
-    trained = {"black box": shared_out(seed=1), "segmenter": shared_out("wingspan", 1), "judge": {"blackbox": {}}}
+    trained = {
+        "black box": shared_out(seed=1),
+        "segmenter": shared_out("wingspan", 1),
+        "judge": {"blackbox": {}},
+    }
     (found,) = patient_warnings(run, trained, lambda: False)
     assert found.startswith("black box: ") and "seed 1 and not 0" in found
-    assert patient_warnings(run, trained, lambda: True) == []  # an official test part is nobody's training part
+    assert (
+        patient_warnings(run, trained, lambda: True) == []
+    )  # an official test part is nobody's training part
     run["data"]["splits"]["fold"] = 2
     assert "fold None and not 2" in patient_warnings(run, trained, lambda: True)[0]
     phantom = shared_out("phantom", 1, patients=1)

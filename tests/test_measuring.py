@@ -45,7 +45,13 @@ def warned(
     """The warnings of an evaluation whose pictures nobody draws."""
     run = Run.create(folder / "run")
     run.write_config(own)
-    given = {"run": run, "judge": object(), "segmenter": object(), "transfer": None, "threshold": 0.5} | loaded
+    given = {
+        "run": run,
+        "judge": object(),
+        "segmenter": object(),
+        "transfer": None,
+        "threshold": 0.5,
+    } | loaded
     monkeypatch.setattr(measuring, "evaluate", lambda *_, **__: (pd.DataFrame(), {"warnings": ["thin"]}))
     monkeypatch.setattr(measuring, "write_examples", lambda *_, **__: None)
     made = SimpleNamespace(explainer=None, blackbox=None, **given)

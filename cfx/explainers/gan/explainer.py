@@ -95,7 +95,7 @@ class GanExplainer(Explainer):
         self.ends = self._ends()
 
     def _ends(self) -> tuple[float, float]:
-        """What is aimed at for 0 and 1: the limit, or where only a bin can be asked for what the outermost ones stand for."""
+        """What is aimed at for 0 and 1: the limit, or what the outermost bin stands for where only bins are asked."""
         raw = self.knob == "raw" or not isinstance(self.network, EditGenerator)
         if not raw or self.conditioning.rule == "continuous":
             return self.target_limit, 1 - self.target_limit

@@ -12,12 +12,14 @@ way back:
         + reconstruction   * CARL(x, x_s)
         + cycle            * CARL(x, x_b)
         + embedding        * embedding_consistency(E(x | f(x)), E(x_c | f(x)))
+        + change           * CARL(x, x_c), over the whole picture
         + smoothness       * smoothness(field)
         + residual         * residual_magnitude(residual)
         + total_variation  * total_variation(x_c)
 
-The real picture is scored with its own condition, the drawn one with the target. The last three lines belong
-to generators that edit rather than re-synthesise. Images are float (B, 1, H, W) in [-1, 1]; each function
+The real picture is scored with its own condition, the drawn one with the target. `change` is the price of any
+change: the whole picture is its one region, and devices count once more unless the kind is plain. The last three
+lines belong to generators that edit rather than re-synthesise. Images are float (B, 1, H, W) in [-1, 1]; each function
 returns one scalar, the batch mean.
 """
 
