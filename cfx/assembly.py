@@ -6,12 +6,13 @@ module knows only which nodes belong together.
 
 from typing import Any, cast
 
+import pytorch_lightning as pl
 from torch import nn
 
-from cfx.build import build
+from cfx.build import build, takes
 from cfx.classifiers.blackbox import BlackBox
 from cfx.data.datamodule import ChestXrayDataModule
-from cfx.errors import CheckpointMismatch, UnknownChoice, nearest
+from cfx.errors import BadValue, CheckpointMismatch, UnknownChoice, nearest
 from cfx.explainers.base import Explainer
 from cfx.runs import Run
 
@@ -120,6 +121,40 @@ def black_box_of(run: Run, finding: str) -> BlackBox:
     return BlackBox(trained_network(run), finding=finding, index=known.index(finding), prior=prior)
 
 
-def explainer_of(config: Config, trained: nn.Module, blackbox: BlackBox) -> Explainer:
-    """Return a trained network of an explainer's run as the explainer that the run's `model.explainer` describes."""
-    return cast(Explainer, build(config["model"]["explainer"], trained, blackbox, place="model.explainer"))
+def is_trained(config: Config) -> bool:
+    """Whether an explainer has anything to train; pixel descent has not."""
+    return "network" in config["model"]
+
+
+def check_objective(config: Config) -> None:
+    """Refuse a loss for an explainer that has an objective of its own, and none for one that needs it.
+
+    Raises:
+        BadValue: naming `loss`.
+    """
+    model, kind = config["model"], config["loss"].get("kind")
+    wanted = "loss" in takes(model, "model")
+    if wanted and kind == "none":
+        raise BadValue("loss", kind, f"model={model['name']} needs an objective", "give loss=context_aware")
+    if not wanted and kind != "none":
+        problem = f"model={model['name']} has no use for it: what it minimises is in its own file"
+        raise BadValue("loss", kind, problem, "leave loss=... out")
+
+
+def explainer_module(config: Config, blackbox: BlackBox) -> pl.LightningModule:
+    """Return the LightningModule that trains an explainer, given what its constructor asks for and nothing else."""
+    model = config["model"]
+    wanted = takes(model, "model")
+    offered: Config = {"blackbox": blackbox, "regions": config["task"]["regions"]}
+    offered["loss"] = {key: value for key, value in config["loss"].items() if key != "name"}
+    if model.get("discriminator"):
+        offered["discriminator"] = build(model["discriminator"], place="model.discriminator")
+    extra = {name: value for name, value in offered.items() if name in wanted}
+    return cast(pl.LightningModule, build(model, network(config), drop=CHAIN_KEYS, place="model", **extra))
+
+
+def explainer_of(config: Config, trained: nn.Module | None, blackbox: BlackBox) -> Explainer:
+    """Return the explainer that a run's `model.explainer` describes, with its trained network where it has one."""
+    networks = [] if trained is None else [trained]
+    made = build(config["model"]["explainer"], *networks, blackbox, place="model.explainer")
+    return cast(Explainer, made)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from cfx.anatomy.masks import soft_masks
-from cfx.assembly import black_box_of, explainer_of, trained_network
+from cfx.assembly import black_box_of, explainer_of, is_trained, trained_network
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.exported import from_exported
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
@@ -52,13 +52,18 @@ def check_given(config: Config) -> None:
     if blackbox["kind"] == "checkpoint":
         black_box_of(Run.open(blackbox["path"], "blackbox.path"), config["task"]["finding"])
     elif blackbox["kind"] == "exported":
-        _exported_file(blackbox)
+        exported_file(blackbox)
     for key in ("path", "judge_path"):
         if anatomy.get(key):
             Run.open(anatomy[key], f"anatomy.{key}")
 
 
-def _exported_file(node: Config) -> Path:
+def exported_file(node: Config) -> Path:
+    """Return the file of a black box that comes as a program.
+
+    Raises:
+        MissingPath: naming `blackbox.path`.
+    """
     origin = Path(str(node["path"])).expanduser()
     if not origin.is_file():
         remedy = "give a TorchScript or torch.export file"
@@ -74,11 +79,11 @@ def external_part(config: Config, part: Run) -> None:
     """
     node = config["blackbox"]
     if node["kind"] == "exported":
-        origin = _exported_file(node)
+        origin = exported_file(node)
         write_atomic(part.path / "model.pt", lambda beside: shutil.copyfile(origin, beside))
         part.write_config({"blackbox": node})
     elif node["kind"] == "torchxrayvision":
-        box = from_torchxrayvision(finding=config["task"]["finding"], **_settings(node))
+        box = from_torchxrayvision(finding=config["task"]["finding"], **box_settings(node))
         part.write_config({"blackbox": node})
         part.write_weights(box.state_dict())
     else:
@@ -87,7 +92,8 @@ def external_part(config: Config, part: Run) -> None:
         )
 
 
-def _settings(node: Config) -> Config:
+def box_settings(node: Config) -> Config:
+    """Return those keys of a `blackbox` node that the black box's own constructor takes."""
     return {
         key: value for key, value in node.items() if key not in ("kind", "path", "transfer", "model", "name")
     }
@@ -99,10 +105,10 @@ def load_black_box(run: Run) -> BlackBox:
     config = run.config
     node, finding = config["blackbox"], config["task"]["finding"]
     if node["kind"] == "exported":
-        return from_exported(part.path / "model.pt", finding=finding, **_settings(node))
+        return from_exported(part.path / "model.pt", finding=finding, **box_settings(node))
     if node["kind"] == "torchxrayvision":
         # Built with random weights, since the run keeps its own and nothing is to be fetched.
-        box = from_torchxrayvision(finding=finding, **{**_settings(node), "weights": None, "random": True})
+        box = from_torchxrayvision(finding=finding, **{**box_settings(node), "weights": None, "random": True})
         part.load_into(box, "blackbox")
         return box
     return black_box_of(part, finding)
@@ -132,7 +138,7 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
             "give the run of an explainer",
         )
     blackbox = load_black_box(run).to(device)
-    made = explainer_of(config, trained_network(run), blackbox)
+    made = explainer_of(config, trained_network(run) if is_trained(config) else None, blackbox)
     transfer = run.part("transfer")
     return LoadedRun(
         run=run,

@@ -15,10 +15,11 @@ from cfx.chain import Config, Stage, rank
 from cfx.classifiers.module import Classifier
 from cfx.data.annotations import Annotations
 from cfx.data.datamodule import ChestXrayDataModule
+from cfx.environment import describe
 from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
 from cfx.explainers.base import Explainer
-from cfx.fitting import device_of, fit, shipped
+from cfx.fitting import device_of, fit, peak_mib, shipped
 from cfx.loading import check_given, external_part, load_black_box, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
@@ -50,6 +51,7 @@ class Session:
         """Make whatever is missing, in order, and return the finished run."""
         if not chain.is_part(self.config):
             check_given(self.config)
+            assembly.check_objective(self.config)
         run, stages = chain.agreed_plan(self.config, self.root)
         with run.lock() if rank() == 0 else _Nothing():
             if rank() == 0:
@@ -79,7 +81,9 @@ class Session:
             self._gather(run)
             self._annotate(run)
         elif stage.role == "explainer":
-            if stage.state != "reuse":
+            if stage.state == "none":
+                self._nothing_trained(run)
+            elif stage.state != "reuse":
                 self._train_explainer(run)
         elif stage.role == "evaluation" and rank() == 0:
             measure_run(run, device=self.device, smoke=self.smoke)
@@ -106,12 +110,16 @@ class Session:
             run.mark_finished()
 
     def _data(self, config: Config, model: Config, **extra: Any) -> ChestXrayDataModule:
+        fit_node = model.get("fit") or {}
+        balance = fit_node.get("balance")
+        if self.smoke and balance == "extremes":
+            balance = None  # after two steps a black box says the same of every picture
         return assembly.data_module(
             config,
             part=model["part"],
-            batch_size=int(model["fit"]["batch_size"]),
+            batch_size=int(fit_node.get("batch_size", 32)),
             smoke=self.smoke,
-            balance=model["fit"].get("balance"),
+            balance=balance,
             **extra,
         )
 
@@ -139,9 +147,19 @@ class Session:
             return
         if done.is_file():
             return
+        data = self._data(self.config, self.config["model"])
+        if assembly.is_trained(self.config):
+            self._annotate_images(run, data, folder)
+        familiar = Familiarity.fit(data.dataset("train").images, data.dataset("valid").images)
+        if familiar is not None:
+            familiar.save(run)
+        folder.mkdir(exist_ok=True)
+        done.touch()
+
+    def _annotate_images(self, run: Run, data: ChestXrayDataModule, folder: Path) -> None:
+        """Write the annotations that a training reads."""
         _say("annotations: masks, devices and posteriors, once an image")
         published = self.config["anatomy"].get("masks")
-        data = self._data(self.config, self.config["model"])
         blackbox = load_black_box(run).to(self.device)
         segmenter = load_segmenter(run.part("segmenter"), self.device)
         if published:
@@ -153,10 +171,15 @@ class Session:
             for split in ("train", "valid")
         ]
         _joined(found).save(folder)
-        familiar = Familiarity.fit(data.dataset("train").images, data.dataset("valid").images)
-        if familiar is not None:
-            familiar.save(run)
-        done.touch()
+
+    def _nothing_trained(self, run: Run) -> None:
+        """Say in environment.json what a method without weights was run with."""
+        _say(f"explainer: {self.config['model']['name']} has nothing to train")
+        if rank() == 0:
+            made = describe(
+                seed=self.config["seed"], steps=0, minutes=0.0, device=self.device, peak_mib=peak_mib()
+            )
+            run.write_environment(made)
 
     def _train_explainer(self, run: Run) -> None:
         """Train the explainer on annotated images and write its weights."""
@@ -165,16 +188,7 @@ class Session:
         pl.seed_everything(int(config["seed"]), workers=True, verbose=False)
         data = self._data(config, model, annotations=Annotations.load(run.path / "annotations"))
         blackbox = load_black_box(run)
-        module = build(
-            model,
-            assembly.network(config),
-            drop=assembly.CHAIN_KEYS,
-            place="model",
-            discriminator=build(model["discriminator"], place="model.discriminator"),
-            blackbox=blackbox,
-            loss={key: value for key, value in config["loss"].items() if key != "name"},
-            regions=config["task"]["regions"],
-        )
+        module = assembly.explainer_module(config, blackbox)
 
         def as_it_is(trained: pl.LightningModule) -> Explainer:
             return assembly.explainer_of(config, shipped(trained), blackbox)

@@ -85,8 +85,8 @@ def walk(
 ) -> Tensor:
     """Descend binary cross-entropy of posterior and target (plus `pull`) by the coordinates.
 
-    The gradient is divided by its largest component, so that a step has a length whatever the black box's slope; where a
-    walk has stepped over its target it goes back in steps half as long. A walk that comes nowhere near its target in
+    The gradient is divided by its largest component, so that a step has a length whatever the black box's slope; where
+    a walk has stepped over its target it goes back in steps half as long. A walk that comes nowhere near its target in
     `pace.steps` gives its last picture, for that target and for those beyond it.
 
     Args:
@@ -172,7 +172,7 @@ class _Walkers:
         self.active = active[self.leg[active] < self.queues.length[active]]
 
     def _keep(self, active: Tensor, picture: Tensor, done: Tensor, stuck: Tensor) -> None:
-        """Store the pictures of walkers (M,) that are done with their target; the stuck ones answer the rest with it."""
+        """Store the pictures of walkers (M,) that are done with a target; stuck ones answer the rest with theirs."""
         finished = active[done]
         row, column = self.queues.row[finished], self.queues.column(finished, self.leg[finished])
         self.result[row, column] = picture[done].to(self.result)

@@ -1,8 +1,8 @@
 """The CycleGAN at use: one picture towards each side, and a blend along that one edit in between.
 
-The method knows no target between its two groups. What stands here for one is a cross-fade, x + s (x_end - x), with s the
-share of the way from p(x) to the end that is asked for: nothing at c = p(x), the translator's own picture at 0 and 1.
-The black box is not asked how strong the blend should be, so what it says in between is whatever it says.
+The method knows no target between its two groups. What stands here for one is a cross-fade, x + s (x_end - x), with s
+the share of the way from p(x) to the end that is asked for: nothing at c = p(x), the translator's own picture at 0 and
+1. The black box is not asked how strong the blend should be, so what it says in between is whatever it says.
 """
 
 from typing import Any

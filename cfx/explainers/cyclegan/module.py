@@ -111,7 +111,9 @@ class AttentionCycleGAN(pl.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for the translators and for the discriminators, in this order."""
         betas, lr = (float(self.hparams["beta1"]), 0.999), float(self.hparams["lr"])
-        return [torch.optim.Adam(part.parameters(), lr=lr, betas=betas) for part in (self.network, self.judges)]
+        return [
+            torch.optim.Adam(part.parameters(), lr=lr, betas=betas) for part in (self.network, self.judges)
+        ]
 
     def rate(self, iteration: int) -> float:
         """Factor of the learning rate: 1 over the first half, then linearly down to 0."""

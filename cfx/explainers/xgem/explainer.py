@@ -68,9 +68,7 @@ class XgemExplainer(Explainer):
         with torch.inference_mode(False):  # a copy that may enter a graph, wherever this is called from
             held = image.clone()
         pull = partial(self._pull, image=held)
-        return walk(
-            start, self.network.decode, self.blackbox.logit, targets, pace=self.pace, pull=pull
-        )
+        return walk(start, self.network.decode, self.blackbox.logit, targets, pace=self.pace, pull=pull)
 
     def _pull(self, drawn: Tensor, rows: Tensor, image: Tensor) -> Tensor:
         """Weighted distance (M,) of pictures drawn to the ones they explain, rows (M,) of `image`."""

@@ -1,9 +1,10 @@
 """The generator that xGEM takes for the manifold of the data: a convolutional variational autoencoder.
 
-About 4 + 14 million multiply-adds for a picture of 64 px, encoder and decoder: explaining one picture draws some hundred.
+About 4 and 14 million multiply-adds for a picture of 64 px, encoder and decoder: explaining one draws some hundred.
 """
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -60,17 +61,14 @@ class VariationalAutoencoder(nn.Module):
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(2),
             _block(4, channels[0]),
-            *[_block(a, b, stride=2) for a, b in zip(channels, channels[1:], strict=False)],
+            *[_block(a, b, stride=2) for a, b in pairwise(channels)],
             nn.Flatten(),
             nn.Linear(flat, 2 * latent),
         )
         self.expand = nn.Sequential(nn.Linear(latent, flat), nn.SiLU())
         down = channels[::-1]
         self.decoder = nn.Sequential(
-            *[
-                nn.Sequential(nn.Upsample(scale_factor=2), _block(a, b))
-                for a, b in zip(down, down[1:], strict=False)
-            ],
+            *[nn.Sequential(nn.Upsample(scale_factor=2), _block(a, b)) for a, b in pairwise(down)],
             nn.Conv2d(channels[0], 4, 3, padding=1),
             nn.PixelShuffle(2),
             nn.Tanh(),
