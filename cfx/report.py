@@ -1,11 +1,13 @@
-"""Write a run's figures and report.html again from its files, and print the summary.
+"""Write a run's figures and report.html again from its files, or set several runs side by side.
 
 python -m cfx.report run=runs/cardiomegaly-phantom-explainer-0123abcd
+python -m cfx.report 'run=[runs/a,runs/b]' output=compared        # one table; files only where output= names a folder
+python -m cfx.report multirun=multirun/losses
 """
 
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cfx.cli import verb
 from cfx.errors import BadValue
@@ -13,7 +15,10 @@ from cfx.errors import BadValue
 
 @verb("report")
 def main(config: DictConfig) -> None:
-    """Write the report of the run that ``conf/report.yaml`` names."""
+    """Write the report of the run, or the table of the runs, that ``conf/report.yaml`` names."""
+    if config.multirun or OmegaConf.is_list(config.run):
+        _compare(config)
+        return
     if not config.run:
         raise BadValue("run", config.run, "names no run", "give run=FOLDER")
     from cfx.reporting.report import write_report
@@ -22,6 +27,23 @@ def main(config: DictConfig) -> None:
     run = Run.open(str(config.run))
     place = Evaluation(Path(str(config.output))) if config.output else run.evaluation
     print(write_report(run, place).summary)
+
+
+def _compare(config: DictConfig) -> None:
+    """Print the table of methods and controls, and write it where a folder is named for it."""
+    from cfx.reporting.methods import methods_table, read_entries, read_multirun, write_methods
+
+    if config.multirun and config.run:
+        raise BadValue("multirun", config.multirun, "runs are named already", "give run=... or multirun=...")
+    entries = (
+        read_multirun(str(config.multirun))
+        if config.multirun
+        else read_entries([str(each) for each in config.run])
+    )
+    print(methods_table(entries).text())
+    if config.output:
+        for path in write_methods(Path(str(config.output)), entries):
+            print(f"written to {path}")
 
 
 if __name__ == "__main__":

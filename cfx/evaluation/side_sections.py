@@ -66,6 +66,8 @@ def transfer_section(
         found["logit_gap"] = gap
         found["logit_share"] = abs(found["logit_shift"]) / gap if gap > 0 else float("nan")
         found["flip_oracle"], found["share"] = float("nan"), found["logit_share"]
+        shares = np.abs(boot.mean(move)[1]) / gap if gap > 0 else np.full(1, np.nan)
+        found["ci95"]["logit_share"] = found["ci95"]["share"] = list(interval(shares))
         found["share_of"] = "logit gap of the real groups"
         if oracle is not None and len(oracle):
             best = extremes(oracle, group).set_index("image_id")["p_transfer_after"]

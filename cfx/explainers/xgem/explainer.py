@@ -33,7 +33,7 @@ class XgemExplainer(Explainer):
         network: VariationalAutoencoder,
         blackbox: Any,
         *,
-        weight: float = 10.0,
+        weight: float = 1.0,
         steps: int = 60,
         rate: float = 0.1,
         tolerance: float = 0.01,
