@@ -18,7 +18,7 @@ from cfx.runs import Run
 
 Config = dict[str, Any]
 # Keys of a model node that the chain reads; all others are its LightningModule's.
-CHAIN_KEYS = ("name", "part", "fit", "network", "discriminator", "explainer", "prior", "transform")
+CHAIN_KEYS = ("name", "part", "fit", "network", "discriminator", "explainer", "prior", "transform", "watch")
 
 
 def source(config: Config) -> Any:

@@ -200,6 +200,7 @@ class Session:
                 load_segmenter(run.part("judge")),
                 as_it_is,
                 direction=1 if config["task"]["direction"] == "up" else -1,
+                size=2 if self.smoke else int(model.get("watch", 16)),
                 images=bool(self.logger.get("images")),
                 folder=run.path / "progressions",
             )

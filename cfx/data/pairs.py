@@ -237,10 +237,10 @@ def check_shapes(image: str, counterfactual: str) -> None:
     Raises:
         BadImage: naming both shapes.
     """
-    shapes = shape_of(image), shape_of(counterfactual)
-    if shapes[0] is None or shapes[1] is None:
+    own, other = shape_of(image), shape_of(counterfactual)
+    if own is None or other is None:
         return
-    (height, width), (other_height, other_width) = shapes
+    (height, width), (other_height, other_width) = own, other
     if abs(height * other_width - width * other_height) > _SAME_SHAPE * width * other_height:
         raise BadImage(
             "pairs",

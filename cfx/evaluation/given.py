@@ -36,7 +36,8 @@ class Given:
         self.rows = pairs.rows.assign(
             target=snapped(pairs.rows["target"].to_numpy(dtype=np.float64), tuple(grid))
         )
-        self.of = {int(image): rows for image, rows in self.rows.groupby("image")}
+        places = self.rows["image"].to_numpy(dtype=np.int64)
+        self.of = {place: self.rows[places == place] for place in range(len(self.sources))}
 
     def __len__(self) -> int:
         """Return the number of counterfactuals."""
@@ -61,7 +62,9 @@ class Given:
         """Return the rows of an image whose target is what the black box says of it, the nearest first."""
         rows = self.of[image]
         away = (rows["target"] - posterior).abs()
-        return rows[away <= OWN].assign(away=away).sort_values("away", kind="stable")
+        order = away[away <= OWN].sort_values(kind="stable").index
+        nearest: pd.DataFrame = rows.loc[order]
+        return nearest
 
     def draw(self, part: Part, asked: Callable[[float], bool]) -> tuple[Array, Drawn, Array]:
         """Read the pictures of a part.

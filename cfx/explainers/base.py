@@ -66,6 +66,6 @@ def answered(
         targets: float (B, T).
         chunk: pictures that the black box sees at a time.
     """
-    parts = [blackbox(some) for some in images.flatten(0, 1).split(chunk)]
+    parts = [blackbox(some) for some in torch.split(images.flatten(0, 1), chunk)]
     posterior = torch.cat(parts).to(targets) if parts else torch.zeros_like(targets)
     return Counterfactual(images, targets, posterior.reshape(targets.shape))

@@ -1,12 +1,12 @@
 """Methods side by side: one row a run and one a control, in the figures that only together mean something.
 
-Every figure is that of the worse direction, with its 95 % interval by patient. A method is judged among those whose reach
-is at least 0.9 (EVALUATION section 6): what does not get to its targets may well change little, look real and keep
-every device. Nothing is ranked.
+Every figure is that of the worse direction, with its 95 % interval by patient. A method is judged among those whose
+reach is at least 0.9: what does not get to its targets may well change little, look real and keep every device. Nothing
+is ranked.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -51,7 +51,11 @@ COLUMNS = (
     Column("gap_closed", "clinical.{m}.{d}", "gap_closed", "off", 2),
     Column("fop", "identity.{d}", "fop", "least", 2),
 )
-_BADNESS = {"least": lambda value: -value, "most": lambda value: value, "off": lambda value: abs(value - 1.0)}
+_BADNESS: dict[str, Callable[[float], float]] = {
+    "least": lambda value: -value,
+    "most": lambda value: value,
+    "off": lambda value: abs(value - 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -186,9 +190,9 @@ def figure_of(metrics: Mapping[str, Any], column: Column, measurement: str = "ct
         value = number_at(metrics, f"{place}.{column.key}")
         if value is not None:
             bounds = interval_at(metrics, f"{place}.ci95", column.key) or (None, None)
-            found.append(Figure(value, *bounds))
+            found.append((_BADNESS[column.worst](value), Figure(value, *bounds)))
     if found:
-        return max(found, key=lambda figure: _BADNESS[column.worst](figure.value))
+        return max(found, key=lambda pair: pair[0])[1]
     whole = column.section.partition(".")[0]
     return Figure(number_at(metrics, f"{whole}.{column.key}"))
 

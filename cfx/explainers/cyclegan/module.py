@@ -91,9 +91,7 @@ class AttentionCycleGAN(pl.LightningModule):
 
     def inference(self) -> TranslatorPair:
         """A copy of the averaged translators on the CPU, in eval mode."""
-        copied = plain_copy(self.average)
-        assert isinstance(copied, TranslatorPair)
-        return copied
+        return plain_copy(self.average)
 
     def optimizer_steps(self, iterations: int) -> int:
         """Lightning's `global_step` after so many iterations: it counts both optimisers."""

@@ -46,7 +46,9 @@ class PixelExplainer(Explainer):
         """Descend from each picture (B, 1, H, W) to each of its targets (B, T); 0 and 1 mean 0.02 and 0.98."""
         drawn = [
             walk(some, _itself, self.blackbox.logit, asked, pace=self.pace, limits=(-1.0, 1.0))
-            for some, asked in zip(image.split(self.chunk), targets.split(self.chunk), strict=True)
+            for some, asked in zip(
+                torch.split(image, self.chunk), torch.split(targets, self.chunk), strict=True
+            )
         ]
         return answered(self.blackbox, torch.cat(drawn), targets)
 

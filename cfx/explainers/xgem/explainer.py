@@ -57,7 +57,9 @@ class XgemExplainer(Explainer):
         """Draw each picture (B, 1, H, W) at each of its targets (B, T); 0 and 1 mean 0.02 and 0.98."""
         drawn = [
             self._exemplars(some, asked)
-            for some, asked in zip(image.split(self.chunk), targets.split(self.chunk), strict=True)
+            for some, asked in zip(
+                torch.split(image, self.chunk), torch.split(targets, self.chunk), strict=True
+            )
         ]
         return answered(self.blackbox, torch.cat(drawn), targets)
 

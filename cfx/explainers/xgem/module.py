@@ -53,9 +53,7 @@ class XgemGenerator(pl.LightningModule):
 
     def inference(self) -> VariationalAutoencoder:
         """A copy of the averaged network on the CPU, in eval mode."""
-        copied = plain_copy(self.average)
-        assert isinstance(copied, VariationalAutoencoder)
-        return copied
+        return plain_copy(self.average)
 
     def train(self, mode: bool = True) -> "XgemGenerator":
         """As usual, but the averaged network stays in eval mode."""
