@@ -7,18 +7,19 @@ module knows only which nodes belong together.
 import math
 from typing import Any, cast
 
+import pytorch_lightning as pl
 from torch import nn
 
-from cfx.build import build
+from cfx.build import build, takes
 from cfx.classifiers.blackbox import BlackBox
 from cfx.data.datamodule import ChestXrayDataModule
-from cfx.errors import CheckpointMismatch, UnknownChoice, nearest
+from cfx.errors import BadValue, CheckpointMismatch, UnknownChoice, nearest
 from cfx.explainers.base import Explainer
 from cfx.runs import Run
 
 Config = dict[str, Any]
 # Keys of a model node that the chain reads; all others are its LightningModule's.
-CHAIN_KEYS = ("name", "part", "fit", "network", "discriminator", "explainer", "prior", "transform")
+CHAIN_KEYS = ("name", "part", "fit", "network", "discriminator", "explainer", "prior", "transform", "watch")
 
 
 def source(config: Config) -> Any:
@@ -126,6 +127,43 @@ def black_box_of(run: Run, finding: str) -> BlackBox:
     return BlackBox(trained, finding=finding, index=index, prior=stated)
 
 
-def explainer_of(config: Config, trained: nn.Module, blackbox: BlackBox) -> Explainer:
-    """Return a trained network of an explainer's run as the explainer that the run's `model.explainer` describes."""
-    return cast(Explainer, build(config["model"]["explainer"], trained, blackbox, place="model.explainer"))
+def is_trained(config: Config) -> bool:
+    """Whether an explainer has anything to train; pixel descent has not."""
+    return "network" in config["model"]
+
+
+def check_objective(config: Config) -> None:
+    """Refuse a loss for an explainer that has an objective of its own, and none for one that needs it.
+
+    Raises:
+        BadValue: naming `loss`.
+    """
+    model, kind = config["model"], config["loss"].get("kind")
+    wanted = "loss" in takes(model, "model")
+    if wanted and kind == "none":
+        raise BadValue("loss", kind, f"model={model['name']} needs an objective", "give loss=context_aware")
+    if not wanted and kind != "none":
+        problem = f"model={model['name']} has no use for it: what it minimises is in its own file"
+        raise BadValue("loss", kind, problem, "leave loss=... out")
+
+
+def explainer_module(config: Config, blackbox: BlackBox, posteriors: list[float]) -> pl.LightningModule:
+    """Return the LightningModule that trains an explainer, given what its constructor asks for and nothing else.
+
+    posteriors: quantiles of what the black box says of training pictures, rising.
+    """
+    model = config["model"]
+    wanted = takes(model, "model")
+    offered: Config = {"blackbox": blackbox, "regions": config["task"]["regions"], "posteriors": posteriors}
+    offered["loss"] = {key: value for key, value in config["loss"].items() if key != "name"}
+    if model.get("discriminator"):
+        offered["discriminator"] = build(model["discriminator"], place="model.discriminator")
+    extra = {name: value for name, value in offered.items() if name in wanted}
+    return cast(pl.LightningModule, build(model, network(config), drop=CHAIN_KEYS, place="model", **extra))
+
+
+def explainer_of(config: Config, trained: nn.Module | None, blackbox: BlackBox) -> Explainer:
+    """Return the explainer that a run's `model.explainer` describes, with its trained network where it has one."""
+    networks = [] if trained is None else [trained]
+    made = build(config["model"]["explainer"], *networks, blackbox, place="model.explainer")
+    return cast(Explainer, made)

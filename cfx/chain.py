@@ -23,6 +23,7 @@ STATES = {
     "resume": "half done, goes on",
     "reuse": "there already, used again",
     "make": "to make",
+    "none": "nothing to train",
 }
 
 
@@ -110,6 +111,13 @@ def state_of(run: Run) -> str:
     return "resume" if run.last_checkpoint() is not None else "train"
 
 
+def explainer_state(config: Config, run: Run) -> str:
+    """Return where an explainer's own training stands; a method without a network has none."""
+    if "network" not in config["model"]:
+        return "none"
+    return "reuse" if run.weights_file.is_file() else state_of(run)
+
+
 def plan(config: Config, root: Path) -> list[Stage]:
     """List the stages of a run under the folder of runs, with what of them exists already."""
     own = own_config(config)
@@ -120,13 +128,10 @@ def plan(config: Config, root: Path) -> list[Stage]:
     for role, part in part_configs(config).items():
         folder = run_of(part, root)
         stages.append(Stage(role, folder.name, state_of(folder)))
-    trained = run.weights_file.is_file()
     needs = tuple(stage.role for stage in stages)
     made = "reuse" if (run.path / "annotations" / "done").is_file() else "make"
     stages.append(Stage("annotations", f"{run.name}/annotations", made, ("segmenter", "blackbox")))
-    stages.append(
-        Stage("explainer", run.name, "reuse" if trained else state_of(run), (*needs, "annotations"))
-    )
+    stages.append(Stage("explainer", run.name, explainer_state(config, run), (*needs, "annotations")))
     measured = "reuse" if run.evaluation.done else "make"
     stages.append(Stage("evaluation", f"{run.name}/evaluation", measured, (*needs, "explainer")))
     return stages

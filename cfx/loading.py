@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from cfx.anatomy.masks import soft_masks
-from cfx.assembly import black_box_of, data_module, explainer_of, trained_network
+from cfx.assembly import black_box_of, data_module, explainer_of, is_trained, trained_network
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.exported import from_exported
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
@@ -67,7 +67,7 @@ def check_given(config: Config) -> list[str]:
         black_box_of(run, config["task"]["finding"])
         given["blackbox"] = run.config
     elif blackbox["kind"] == "exported":
-        _given_file(blackbox, "give a TorchScript or torch.export file")
+        exported_file(blackbox)
     elif blackbox["kind"] == "torchxrayvision" and blackbox.get("path"):
         _given_file(blackbox, "give a file of weights")
     for role, key in (("segmenter", "path"), ("judge", "judge_path")):
@@ -124,6 +124,15 @@ def trained_with(run: Run) -> dict[str, Config]:
     return {"explainer": run.config, **parts}
 
 
+def exported_file(node: Config) -> Path:
+    """Return the file of a black box that comes as a program.
+
+    Raises:
+        MissingPath: naming `blackbox.path`.
+    """
+    return _given_file(node, "give a TorchScript or torch.export file")
+
+
 def _given_file(node: Config, remedy: str) -> Path:
     origin = Path(str(node["path"])).expanduser()
     if not origin.is_file():
@@ -139,12 +148,11 @@ def external_part(config: Config, part: Run) -> None:
     """
     node = config["blackbox"]
     if node["kind"] == "exported":
-        origin = _given_file(node, "give a TorchScript or torch.export file")
+        origin = exported_file(node)
         write_atomic(part.path / "model.pt", lambda beside: shutil.copyfile(origin, beside))
         part.write_config({"blackbox": node})
     elif node["kind"] == "torchxrayvision":
-        settings = {**_settings(node), "path": node.get("path")}
-        box = from_torchxrayvision(finding=config["task"]["finding"], **settings)
+        box = from_torchxrayvision(finding=config["task"]["finding"], **with_path(node))
         part.write_config({"blackbox": node})
         part.write_weights(box.state_dict())
     else:
@@ -153,10 +161,15 @@ def external_part(config: Config, part: Run) -> None:
         )
 
 
-def _settings(node: Config) -> Config:
+def box_settings(node: Config) -> Config:
     """Return how an external network is asked: all keys of its node but those of the chain and of the file's place."""
     chains = ("kind", "path", "transfer", "model", "name", "prior")
     return {key: value for key, value in node.items() if key not in chains}
+
+
+def with_path(node: Config) -> Config:
+    """Return the same for a torchxrayvision network, whose constructor reads the file itself."""
+    return {**box_settings(node), "path": node.get("path")}
 
 
 def load_black_box(run: Run, *, calibrated: bool = True) -> BlackBox:
@@ -177,10 +190,10 @@ def load_black_box(run: Run, *, calibrated: bool = True) -> BlackBox:
 def _black_box(part: Run, node: Config, finding: str) -> BlackBox:
     """Return a black box as it came."""
     if node["kind"] == "exported":
-        return from_exported(part.path / "model.pt", finding=finding, **_settings(node))
+        return from_exported(part.path / "model.pt", finding=finding, **box_settings(node))
     if node["kind"] == "torchxrayvision":
         # Built with random weights, since the run keeps its own: nothing is fetched, no file outside is read.
-        box = from_torchxrayvision(finding=finding, **{**_settings(node), "weights": None, "random": True})
+        box = from_torchxrayvision(finding=finding, **{**box_settings(node), "weights": None, "random": True})
         part.load_into(box, "blackbox")
         return box
     return black_box_of(part, finding)
@@ -210,7 +223,7 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
             "give the run of an explainer",
         )
     blackbox = load_black_box(run).to(device)
-    made = explainer_of(config, trained_network(run), blackbox)
+    made = explainer_of(config, trained_network(run) if is_trained(config) else None, blackbox)
     transfer = run.part("transfer")
     return LoadedRun(
         run=run,

@@ -9,14 +9,17 @@ from tqdm import tqdm
 from cfx import assembly, calibrating
 from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
+from cfx.data.dataset import ChestXrayDataset
 from cfx.data.splits import has_official
 from cfx.evaluation import parts
 from cfx.evaluation.examples import write_examples
 from cfx.evaluation.familiarity import Familiarity
 from cfx.evaluation.features import LastLinear
+from cfx.evaluation.given import Given
 from cfx.evaluation.runner import evaluate
 from cfx.evaluation.settings import Settings
 from cfx.fitting import peak_mib
+from cfx.instruments import Instruments
 from cfx.loading import LoadedRun, load_explainer, load_segmenter, patient_warnings, trained_with
 from cfx.naming import slug
 from cfx.reporting.report import write_report
@@ -24,6 +27,7 @@ from cfx.runs import Evaluation, Run
 from cfx.schema import EvaluationNode, Task, read
 
 SMOKE_IMAGES = 32
+FEATURES = "the last hidden layer of the independent (transfer) classifier"
 
 
 def measure_part(run: Run, data: ChestXrayDataModule, smoke: bool = False) -> None:
@@ -102,7 +106,7 @@ def evaluate_into(
         oracle=data.source.oracle(),
         settings=settings,
         features=LastLinear(loaded.transfer) if loaded.transfer is not None else None,
-        features_name="the last hidden layer of the independent (transfer) classifier",
+        features_name=FEATURES,
         latent=latent_call(data.source, finding, table["image_id"]),
         familiar=None if familiar is None else familiar.to(device),
         write_part=place.write_part,
@@ -127,6 +131,59 @@ def evaluate_into(
         config, trained_with(loaded.run), lambda: has_official(data.source.frame()), node.split
     )
     write_examples(place.examples, loaded.explainer, dataset, table, rows, device=device)
+    place.write_metrics(metrics)
+    return metrics
+
+
+def write_given(
+    place: Evaluation,
+    given: Given,
+    instruments: Instruments,
+    dataset: ChestXrayDataset,
+    config: Config,
+    *,
+    device: str = "cpu",
+    **about: Any,
+) -> dict[str, Any]:
+    """Measure counterfactuals that are there already, and write what an evaluation of a run writes.
+
+    Oracles, devices and the way back need more than a table of pairs holds: they are null.
+
+    Args:
+        place: where to. given: the counterfactuals. instruments: what measures them.
+        dataset: the pictures they belong to, with their labels. config: task, evaluation and seed.
+        device: where the networks are. **about: data, split and run, for the metrics.
+
+    Returns:
+        The metrics.
+    """
+    table = dataset.table
+    rows, metrics = evaluate(
+        given,
+        instruments.blackbox,
+        table,
+        dataset,
+        judge=instruments.judge,
+        task=read(Task, config["task"], "task"),
+        transfer=instruments.transfer,
+        settings=settings_of(read(EvaluationNode, config["evaluation"], "evaluation"), config, smoke=False),
+        features=LastLinear(instruments.transfer) if instruments.transfer is not None else None,
+        features_name=FEATURES,
+        familiar=instruments.familiar,
+        write_part=place.write_part,
+        finished={number: pd.read_parquet(path) for number, path in enumerate(place.parts())},
+        progress=Progress(),
+        device=device,
+        **about,
+    )
+    place.merge_parts()
+    write_examples(place.examples, given, dataset, table, rows, device=device)
+    if rows["p_net"].isna().any():
+        without = int(rows.loc[rows["p_net"].isna(), "image_id"].nunique())
+        metrics["warnings"].append(
+            f"{without} of {metrics['n_images']} images come without a redrawing at their own posterior: their net "
+            "shifts are counted from the image itself, and the null test leaves them out"
+        )
     place.write_metrics(metrics)
     return metrics
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+M = TypeVar("M", bound=nn.Module)
 
-def averaged_copy(network: nn.Module) -> nn.Module:
+
+def averaged_copy(network: M) -> M:
     """Return a copy of a network to hold its averaged weights: without gradients, in eval mode."""
     return copy.deepcopy(network).requires_grad_(False).eval()
 
@@ -40,7 +42,7 @@ def follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> N
             mean.copy_(present)
 
 
-def plain_copy(network: nn.Module) -> nn.Module:
+def plain_copy(network: M) -> M:
     """Return a copy on the CPU with dense, contiguous weights, as files want them, in eval mode."""
     copied = copy.deepcopy(network).cpu()
     copied.to(memory_format=torch.contiguous_format)

@@ -60,7 +60,7 @@ class Fit:
     val_every: int = dataclasses.field(metadata=_at_least(1))
     batch_size: int = dataclasses.field(metadata=_at_least(1))
     balance: str | None = dataclasses.field(
-        default=None, metadata=_one_of("finding", "posterior", "posterior_root")
+        default=None, metadata=_one_of("finding", "posterior", "posterior_root", "extremes")
     )
     balance_share: float = dataclasses.field(default=0.5, metadata=_within(0, 1))
     monitor: str | None = None

@@ -15,11 +15,12 @@ from cfx.chain import Config, Stage, rank
 from cfx.classifiers.module import Classifier
 from cfx.data.annotations import Annotations
 from cfx.data.datamodule import ChestXrayDataModule
+from cfx.environment import describe
 from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
 from cfx.evaluation.rows import ctr_direction
 from cfx.explainers.base import Explainer
-from cfx.fitting import device_of, fit, shipped
+from cfx.fitting import device_of, fit, peak_mib, shipped
 from cfx.loading import check_given, external_part, load_black_box, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
@@ -57,6 +58,7 @@ class Session:
         if not chain.is_part(self.config):
             for warning in check_given(self.config):
                 _say(f"warning: {warning}")
+            assembly.check_objective(self.config)
         run, stages = chain.agreed_plan(self.config, self.root)
         with run.lock() if rank() == 0 else _Nothing():
             if rank() == 0:
@@ -85,7 +87,9 @@ class Session:
         elif stage.role == "annotations":
             self._annotate(run)
         elif stage.role == "explainer":
-            if stage.state != "reuse":
+            if stage.state == "none":
+                self._nothing_trained(run)
+            elif stage.state != "reuse":
                 self._train_explainer(run)
         elif stage.role == "evaluation" and rank() == 0:
             measure_run(run, device=self.device, smoke=self.smoke)
@@ -114,13 +118,17 @@ class Session:
             run.mark_finished()
 
     def _data(self, config: Config, model: Config, **extra: Any) -> ChestXrayDataModule:
+        fit_node = model.get("fit") or {}
+        balance = fit_node.get("balance")
+        if self.smoke and balance == "extremes":
+            balance = None  # after two steps a black box says the same of every picture
         return assembly.data_module(
             config,
             part=model["part"],
-            batch_size=int(model["fit"]["batch_size"]),
+            batch_size=int(fit_node.get("batch_size", 32)),
             smoke=self.smoke,
-            balance=model["fit"].get("balance"),
-            balance_share=float(model["fit"].get("balance_share", 0.5)),
+            balance=balance,
+            balance_share=float(fit_node.get("balance_share", 0.5)),
             **extra,
         )
 
@@ -155,20 +163,35 @@ class Session:
         if published:
             data.masks_from = build(published, place="anatomy.masks")
         self._calibrate(run, data)
-        _say("annotations: masks, devices and posteriors, once an image")
-        blackbox = load_black_box(run).to(self.device)
-        segmenter = load_segmenter(run.part("segmenter"), self.device)
-        found = [
-            Annotations.compute(
-                data.dataset(split), None if published else segmenter, blackbox, device=self.device
-            )
-            for split in ("train", "valid")
-        ]
-        _joined(found).save(folder)
+        if assembly.is_trained(self.config):
+            self._annotate_images(run, data, folder, None if published else run.part("segmenter"))
         familiar = Familiarity.fit(data.dataset("train").images, data.dataset("valid").images)
         if familiar is not None:
             familiar.save(run)
+        folder.mkdir(exist_ok=True)
         done.touch()
+
+    def _annotate_images(
+        self, run: Run, data: ChestXrayDataModule, folder: Path, segmenting: Run | None
+    ) -> None:
+        """Write the annotations that a training reads; masks by the segmenter, or published ones where it is None."""
+        _say("annotations: masks, devices and posteriors, once an image")
+        blackbox = load_black_box(run).to(self.device)
+        segmenter = None if segmenting is None else load_segmenter(segmenting, self.device)
+        found = [
+            Annotations.compute(data.dataset(split), segmenter, blackbox, device=self.device)
+            for split in ("train", "valid")
+        ]
+        _joined(found).save(folder)
+
+    def _nothing_trained(self, run: Run) -> None:
+        """Say in environment.json what a method without weights was run with."""
+        _say(f"explainer: {self.config['model']['name']} has nothing to train")
+        if rank() == 0:
+            made = describe(
+                seed=self.config["seed"], steps=0, minutes=0.0, device=self.device, peak_mib=peak_mib()
+            )
+            run.write_environment(made)
 
     def _calibrate(self, run: Run, data: ChestXrayDataModule) -> None:
         """Bring a given black box to its stated prior and choose the independent classifier's threshold."""
@@ -189,17 +212,7 @@ class Session:
         pl.seed_everything(int(config["seed"]), workers=True, verbose=False)
         data = self._data(config, model, annotations=Annotations.load(run.path / "annotations"))
         blackbox = load_black_box(run)
-        module = build(
-            model,
-            assembly.network(config),
-            drop=assembly.CHAIN_KEYS,
-            place="model",
-            discriminator=build(model["discriminator"], place="model.discriminator"),
-            blackbox=blackbox,
-            loss={key: value for key, value in config["loss"].items() if key != "name"},
-            regions=config["task"]["regions"],
-            posteriors=data.posteriors().tolist(),
-        )
+        module = assembly.explainer_module(config, blackbox, data.posteriors().tolist())
 
         def as_it_is(trained: pl.LightningModule) -> Explainer:
             return assembly.explainer_of(config, shipped(trained), blackbox)
@@ -211,6 +224,7 @@ class Session:
                 load_segmenter(run.part("judge")),
                 as_it_is,
                 direction=ctr_direction(config["task"]["measurement"], config["task"]["direction"]),
+                size=2 if self.smoke else int(model.get("watch", 16)),
                 images=bool(self.logger.get("images")),
                 folder=run.path / "progressions",
             )

@@ -25,7 +25,8 @@ from cfx.data.labels import apply_policy, check_findings, check_positives
 from cfx.data.sampler import StepSampler
 from cfx.data.source import MaskTable, Source
 from cfx.data.splits import Splits, patient_hash
-from cfx.errors import BadValue, EmptySplit, UnknownChoice, nearest
+from cfx.errors import BadValue, EmptySplit, TooFewPositives, UnknownChoice, nearest
+from cfx.metrics.validity import HIGH, LOW
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         masks_from: table of published masks, joined to the source's.
         balance: None, `finding` (positives of the finding make `balance_share` of the draws), or
             `posterior` (each of ten bins of the posterior is drawn equally often), `posterior_root` (each in
-            proportion to the root of its size).
+            proportion to the root of its size), or `extremes` (only pictures under 0.2 and over 0.8, half each).
         balance_share: see `balance`.
         limit: at most so many pictures a split, half of them positive where there are enough.
         cache: folder for decoded pictures, see `cfx.data.cache`; None keeps them in memory.
@@ -100,7 +101,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         for extra in extras:
             _check_choice("data.extras", extra, ("masks", "devices"))
         if balance is not None:
-            _check_choice("data.balance", balance, ("finding", "posterior", "posterior_root"))
+            _check_choice("data.balance", balance, ("finding", "posterior", "posterior_root", "extremes"))
         if not 8 <= size <= 4096:
             raise BadValue("data.size", size, "not a size for a picture", "give 8 to 4096 pixels")
         if not 0 < balance_share < 1:
@@ -304,12 +305,14 @@ class ChestXrayDataModule(pl.LightningDataModule):
             column = self.findings.index(self.finding)
             positive = (dataset.labels[:, column] == 1.0).astype(np.int64)
             return positive, np.array([1 - self.balance_share, self.balance_share])
-        if self.balance in ("posterior", "posterior_root"):
+        if self.balance in ("posterior", "posterior_root", "extremes"):
             if dataset.posterior is None:
                 raise BadValue(
                     "data.balance", self.balance, "no posterior is known", "annotate with a black box first"
                 )
             known = np.isfinite(dataset.posterior)
+            if self.balance == "extremes":
+                return _extremes(np.where(known, dataset.posterior, 0.5)), np.array([0.5, 0.5])
             bins = np.minimum(np.floor(np.where(known, dataset.posterior, 0) * _BINS), _BINS - 1)
             groups = np.where(known, bins, -1).astype(np.int64)
             if self.balance == "posterior":
@@ -388,6 +391,24 @@ class ChestXrayDataModule(pl.LightningDataModule):
         # Lightning only knows of loaders that keep their own place; here the sampler is set to it
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         self._step = int(state_dict["step"])
+
+
+def _extremes(posterior: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Return 0 for the pictures that a black box calls clearly negative, 1 for the clearly positive, -1 for the rest.
+
+    Raises:
+        TooFewPositives: one side is empty.
+    """
+    group = np.where(posterior < LOW, 0, np.where(posterior > HIGH, 1, -1)).astype(np.int64)
+    for side, where in ((0, f"under {LOW}"), (1, f"over {HIGH}")):
+        if not (group == side).any():
+            raise TooFewPositives(
+                "model.fit.balance",
+                "extremes",
+                f"the black box says {where} of no training picture",
+                "take another model, or a black box that is surer",
+            )
+    return group
 
 
 def _check_choice(argument: str, value: str, choices: Sequence[str]) -> None:

@@ -98,6 +98,12 @@ class ClinicalCallback(Callback):
         """Draw, measure and log."""
         if trainer.sanity_checking:
             return
+        # Lightning validates in inference mode, whose tensors enter no graph; some methods descend a gradient.
+        with torch.inference_mode(False), torch.no_grad():
+            self._log(trainer, pl_module)
+
+    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What `on_validation_epoch_end` does."""
         device = pl_module.device
         image = self._choose(device)
         posterior = self._posterior.to(device)

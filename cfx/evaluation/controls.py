@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cfx.evaluation.judging import in_batches
-from cfx.explainers.base import Counterfactual, Explainer
-
-END = 0.02
+from cfx.explainers.base import Counterfactual, Explainer, answered
+from cfx.explainers.pixel.explainer import PixelExplainer
+from cfx.explainers.walk import END
 
 
 class Control(Explainer):
@@ -26,13 +25,6 @@ class Control(Explainer):
         super().__init__()
         self.name = name
         self.blackbox = blackbox
-
-    def _answer(self, images: Tensor, targets: Tensor) -> Counterfactual:
-        """Counterfactuals (B, T, 1, H, W) with what the black box says of them."""
-        count, width = targets.shape
-        flat = images.reshape(count * width, *images.shape[2:])
-        posterior = in_batches(self.blackbox, flat, 256).to(targets)
-        return Counterfactual(images, targets, posterior.reshape(count, width))
 
 
 class Nothing(Control):
@@ -47,7 +39,7 @@ class Nothing(Control):
 
     def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
         """Return the input (B, 1, H, W) for each of the targets (B, T)."""
-        return self._answer(image.unsqueeze(1).repeat(1, targets.shape[1], 1, 1, 1), targets)
+        return answered(self.blackbox, image.unsqueeze(1).repeat(1, targets.shape[1], 1, 1, 1), targets)
 
 
 class NearestReal(Control):
@@ -113,54 +105,24 @@ class NearestReal(Control):
         # every eligible picture may be the patient's own: then the nearest of another patient, whatever its posterior
         fallback = far.masked_fill(own, float("inf")).unsqueeze(1).expand_as(cost)
         cost = torch.where(torch.isinf(cost).all(dim=-1, keepdim=True), fallback, cost)
-        return self._answer(self.images[cost.argmin(dim=-1)], targets)
+        return answered(self.blackbox, self.images[cost.argmin(dim=-1)], targets)
 
 
 class PixelDescent(Control):
-    """Walks each pixel down the black box's own gradient until the posterior is the target.
+    """Pixel descent (`cfx.explainers.pixel`) as a control: drawn at the extremes alone, for it is slow.
 
     Args:
         blackbox: differentiable, with `logit(image) -> (B,)`.
         steps: at most.
-        rate: step of each pixel, of the range [-1, 1].
-        tolerance: distance from the target that ends the walk.
     """
 
     draws_grid = False
     ends = (END, 1 - END)
 
-    def __init__(self, blackbox: Any, steps: int = 60, rate: float = 0.02, tolerance: float = 0.01) -> None:
+    def __init__(self, blackbox: Any, steps: int = 60) -> None:
         super().__init__("pixel_descent", blackbox)
-        self.steps, self.rate, self.tolerance = steps, rate, tolerance
+        self.descent = PixelExplainer(blackbox, steps=steps)
 
     def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
         """Descend from each input (B, 1, H, W) to each of its targets (B, T); 0 and 1 mean 0.02 and 0.98."""
-        count, width = targets.shape
-        asked = targets.clamp(END, 1 - END).reshape(-1).detach().clone()
-        start = image.repeat_interleave(width, dim=0).detach().clone()
-        found = start.clone()
-        active = torch.arange(len(asked), device=image.device)
-        velocity = torch.zeros_like(start)
-        rate = torch.full((len(asked), 1, 1, 1), self.rate, device=image.device)
-        side = torch.zeros(len(asked), device=image.device)
-        for _ in range(self.steps):
-            if not len(active):
-                break
-            with torch.enable_grad():
-                x = found[active].requires_grad_(True)
-                logit = self.blackbox.logit(x)
-                loss = F.binary_cross_entropy_with_logits(logit, asked[active], reduction="sum")
-                (gradient,) = torch.autograd.grad(loss, x)
-            off = torch.sigmoid(logit.detach()) - asked[active]
-            # a walk that has stepped over its target goes back in smaller steps
-            crossed = side[active] * off < 0
-            rate[active[crossed]] *= 0.5
-            side[active] = off.sign()
-            norm = gradient.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-20)
-            velocity[active] = torch.where(crossed.view(-1, 1, 1, 1), 0.0, 0.7) * velocity[active]
-            velocity[active] += gradient / norm
-            arrived = off.abs() <= self.tolerance
-            moving = active[~arrived]
-            found[moving] = (found[moving] - rate[moving] * velocity[moving]).clamp(-1, 1)
-            active = moving
-        return self._answer(found.reshape(count, width, *image.shape[1:]), targets)
+        return self.descent.explain(image, targets)

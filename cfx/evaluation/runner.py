@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cfx.evaluation.bench import Bench
 from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
+from cfx.evaluation.given import Given, measure_given
 from cfx.evaluation.judging import Judge, in_batches, repeat_error
 from cfx.evaluation.oracle import CLIP, Oracle, OracleSearch
 from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, ctr_direction, is_extreme
@@ -28,7 +29,7 @@ POOL = 2000
 
 
 def evaluate(
-    explainer: Explainer,
+    explainer: Explainer | Given,
     blackbox: Any,
     table: pd.DataFrame,
     dataset: PictureSet,
@@ -53,7 +54,7 @@ def evaluate(
     """Evaluate a method on pictures that no trained part has seen.
 
     Args:
-        explainer: the method.
+        explainer: the method, or the counterfactuals that one has drawn before.
         blackbox: the frozen classifier that it explains: (B, 1, H, W) -> posterior (B,), with `logit` and `prior`.
         table: one row a picture: image_id, patient_id, and as far as known view, sex, age, split, device_path.
         dataset: the pictures in the same order, with `findings` where they have more labels than one.
@@ -190,11 +191,11 @@ class Evaluation:
 
     def method(
         self,
-        explainer: Explainer,
+        explainer: Explainer | Given,
         write_part: Callable[[int, pd.DataFrame], object] | None,
         finished: dict[int, pd.DataFrame],
     ) -> pd.DataFrame:
-        """Rows of the method for the whole grid of every picture, part by part."""
+        """Rows of the method for the whole grid of every picture (of given ones: what there is), part by part."""
         self.ends["method"] = explainer.ends
         step, count = self.settings.part_size, len(self.bench.base)
         back = set(self.subset({UP: self.settings.return_images, DOWN: self.settings.return_images}).tolist())
@@ -212,9 +213,12 @@ class Evaluation:
                 tables.append(known)
                 self._features_again(explainer, part)
                 continue
-            targets = np.tile(np.array(self.settings.targets), (len(part.rows), 1))
-            drawn = self.draw(explainer, part, targets, np.array([int(row) in back for row in part.rows]))
-            rows = self.bench.rows(part, targets, drawn)
+            if isinstance(explainer, Given):
+                rows, targets, drawn = measure_given(self.bench, explainer, part)
+            else:
+                targets = np.tile(np.array(self.settings.targets), (len(part.rows), 1))
+                drawn = self.draw(explainer, part, targets, np.array([int(row) in back for row in part.rows]))
+                rows = self.bench.rows(part, targets, drawn)
             self.keep_features("method", part, targets, drawn)
             if write_part is not None:
                 write_part(number, rows)
@@ -338,15 +342,19 @@ class Evaluation:
             made = in_batches(self.features, drawn.images[i, j], self.settings.batch_size).flatten(1).numpy()
             self.drawn_features.setdefault(name, []).append((part.rows[i], made))
 
-    def _features_again(self, explainer: Explainer, part: Part) -> None:
+    def _features_again(self, explainer: Explainer | Given, part: Part) -> None:
         """Draw the extremes of a finished part once more for its features, which no part keeps."""
         groups = self.bench.base["group"].to_numpy()[part.rows]
         chosen = np.flatnonzero(groups != MIDDLE)
         if self.features is None or not len(chosen):
             return
         some = self.bench.load(part.rows[chosen])
-        targets = np.array([[extreme_target(group)] for group in groups[chosen]])
-        self.keep_features("method", some, targets, self.draw(explainer, some, targets))
+        if isinstance(explainer, Given):
+            targets, drawn, _ = explainer.draw(some, lambda target: target in self.settings.targets)
+        else:
+            targets = np.array([[extreme_target(group)] for group in groups[chosen]])
+            drawn = self.draw(explainer, some, targets)
+        self.keep_features("method", some, targets, drawn)
 
     def features_of_all(self) -> dict[str, tuple[Array, Array]]:
         """Rows and features (N, d) of each method's pictures at the extremes; `real`: of both groups' pictures."""

@@ -66,7 +66,7 @@ def transfer_section(
         found["logit_gap"] = gap
         found["logit_share"] = towards / gap if gap > 0 else float("nan")
         found["flip_oracle"], found["share"] = float("nan"), found["logit_share"]
-        found["ci95"]["share"] = list(interval(_over(samples, gaps)))
+        found["ci95"]["logit_share"] = found["ci95"]["share"] = list(interval(_over(samples, gaps)))
         found["share_of"] = "logit gap of the real groups"
         if oracle is not None and len(oracle):
             best = extremes(oracle, group).set_index("image_id")["p_transfer_after"]
