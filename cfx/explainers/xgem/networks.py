@@ -30,7 +30,7 @@ class Posterior(NamedTuple):
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(min(8, outputs // 2), outputs), nn.SiLU()
+        nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(math.gcd(8, outputs), outputs), nn.SiLU()
     )
 
 
