@@ -88,9 +88,11 @@ def _black_box(config: Config, trained: Run | None) -> tuple[BlackBox, int]:
     node, finding = config["blackbox"], config["task"]["finding"]
     size = int(config["data"]["size"])
     if node["kind"] == "exported":
-        return from_exported(exported_file(node), finding=finding, **box_settings(node)), size
+        return from_exported(
+            exported_file(node), finding=finding, prior=node.get("prior"), **box_settings(node)
+        ), size
     if node["kind"] == "torchxrayvision":
-        return from_torchxrayvision(finding=finding, **with_path(node)), size
+        return from_torchxrayvision(finding=finding, prior=node.get("prior"), **with_path(node)), size
     if trained is None:
         run = Run.open(node["path"], "blackbox.path")
     elif trained.weights_file.is_file():

@@ -253,7 +253,6 @@ def test_balance_by_finding_and_by_posterior(chexpert_root: Path) -> None:
     assert not drawn.isnan().any()
 
 
-<<<<<<< HEAD
 def test_posteriors_are_quantiles_in_the_shares_in_which_pictures_are_drawn(chexpert_root: Path) -> None:
     ids = chexpert(chexpert_root).dataset("train").table["image_id"].tolist()
     posterior = np.concatenate([np.full(24, 0.05), np.full(7, 0.95), [np.nan]]).astype(np.float32)
@@ -265,7 +264,8 @@ def test_posteriors_are_quantiles_in_the_shares_in_which_pictures_are_drawn(chex
         assert abs(float((values > 0.5).mean()) - share) < 0.01
     with pytest.raises(BadValue, match="no posterior"):
         chexpert(chexpert_root).posteriors()
-=======
+
+
 def test_balance_by_extremes_draws_both_ends_and_nothing_between(chexpert_root: Path) -> None:
     ids = chexpert(chexpert_root).dataset("train").image_ids
     posterior = np.concatenate([np.full(8, 0.05), np.full(18, 0.5), np.full(4, 0.95), [np.nan, 0.2]])
@@ -278,7 +278,6 @@ def test_balance_by_extremes_draws_both_ends_and_nothing_between(chexpert_root: 
         annotations = Annotations(ids, posterior=np.where(gone, 0.5, posterior).astype(np.float32))
         with pytest.raises(TooFewPositives, match=words):
             chexpert(chexpert_root, balance="extremes", annotations=annotations).train_dataloader()
->>>>>>> rivals
 
 
 def test_a_limit_keeps_both_classes(chexpert_root: Path) -> None:

@@ -233,8 +233,8 @@ def test_an_interrupted_scoring_goes_on(tmp_path: Path, world: Any) -> None:
     def run(finished: dict[int, pd.DataFrame], kept: Any) -> pd.DataFrame:
         return evaluate(
             Given(pairs, "mine", toy.SIZE), toy.ToyBox(), dataset.table, dataset, judge=toy.judge,
-            task=SimpleNamespace(name="x", finding="Cardiomegaly", direction="up", measurement="ctr"), settings=SETTINGS,
-            controls=(), write_part=kept, finished=finished, features=thumbnails,
+            task=SimpleNamespace(name="x", finding="Cardiomegaly", direction="up", measurement="ctr"),
+            settings=SETTINGS, controls=(), write_part=kept, finished=finished, features=thumbnails,
         )[0]  # fmt: skip
 
     rows = run({}, parts.__setitem__)
