@@ -113,6 +113,7 @@ def test_pairs_are_scored_by_a_black_box_and_a_segmenter_from_disk(
     torch.manual_seed(0)
     small = {"_target_": "cfx.classifiers.networks.SmallNet", "width": 8, "stages": 2}
     net = SmallNet(1, width=8, stages=2)
+    net.set_calibration(torch.ones(1), torch.zeros(1), 0.3)
     part(
         tmp_path / "box, a=b",
         net,
