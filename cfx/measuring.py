@@ -10,13 +10,15 @@ from cfx import assembly
 from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.evaluation import parts
+from cfx.evaluation.detecting import detector_section
 from cfx.evaluation.examples import write_examples
 from cfx.evaluation.familiarity import Familiarity
 from cfx.evaluation.features import LastLinear
 from cfx.evaluation.runner import evaluate
+from cfx.evaluation.sections import counts
 from cfx.evaluation.settings import Settings
 from cfx.fitting import peak_mib
-from cfx.loading import LoadedRun, load_explainer, load_segmenter
+from cfx.loading import LoadedRun, load_explainer, load_finder, load_segmenter, refuse_phantoms
 from cfx.naming import slug
 from cfx.reporting.report import write_report
 from cfx.runs import Evaluation, Run
@@ -26,7 +28,7 @@ SMOKE_IMAGES = 32
 
 
 def measure_part(run: Run, data: ChestXrayDataModule, smoke: bool = False) -> None:
-    """Write how good a trained classifier or segmenter is on test patients: a row an image, and metrics.json."""
+    """Write how good a trained part is on test patients: a row an image, and metrics.json."""
     config = run.config
     dataset = data.dataset("test")
     split = {"data": config["data"]["name"], "split": "test"}
@@ -41,6 +43,12 @@ def measure_part(run: Run, data: ChestXrayDataModule, smoke: bool = False) -> No
             **split,
             "blackbox": parts.classifier_metrics(table, prior),
         }
+    elif config["model"]["name"] == "detector":
+        finder = load_finder(run)
+        assert finder is not None
+        table, found = parts.detect(finder, dataset)
+        figures = detector_section(found, dataset.boxes, config["data"]["name"])
+        metrics = {"schema": 1, "task": None, **split, "detector": figures | counts(table)}
     else:
         table = parts.segment(load_segmenter(run), dataset)
         metrics = {"schema": 1, "task": None, **split, "anatomy": parts.segmenter_metrics(table)}
@@ -78,8 +86,15 @@ def evaluate_into(
 
     Returns:
         The metrics.
+
+    Raises:
+        BadValue: the run's detector was trained on phantoms, and the data are X-rays.
     """
     node = config["evaluation"]
+    wanted = (config.get("detector") or {}).get("kind", "none") != "none"
+    finder = loaded.finder if wanted else None
+    if finder is not None and loaded.finder_data is not None:
+        refuse_phantoms(loaded.finder_data, config["data"], "data", config["data"]["name"])
     data = assembly.data_module(
         config, part=config["model"]["part"], batch_size=int(node["batch_size"]), smoke=smoke
     )
@@ -96,6 +111,9 @@ def evaluate_into(
         judge=loaded.judge or loaded.segmenter,
         task=read(Task, config["task"], "task"),
         transfer=loaded.transfer,
+        finder=finder,
+        boxes=None if finder is None else assembly.true_boxes(config, data, table),
+        finder_trained_on=(loaded.finder_data or {}).get("name"),
         oracle=data.source.oracle(),
         settings=settings,
         features=LastLinear(loaded.transfer) if loaded.transfer is not None else None,

@@ -54,7 +54,7 @@ class Fit:
     max_steps: int = dataclasses.field(metadata=_at_least(1))
     val_every: int = dataclasses.field(metadata=_at_least(1))
     batch_size: int = dataclasses.field(metadata=_at_least(1))
-    balance: str | None = dataclasses.field(default=None, metadata=_one_of("finding", "posterior"))
+    balance: str | None = dataclasses.field(default=None, metadata=_one_of("finding", "posterior", "devices"))
     monitor: str | None = None
     mode: str = dataclasses.field(default="max", metadata=_one_of("max", "min"))
     patience: int | None = dataclasses.field(default=None, metadata=_at_least(1))

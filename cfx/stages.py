@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
 from cfx import assembly, chain
+from cfx.anatomy.detector import Detector
 from cfx.build import build
 from cfx.chain import Config, Stage, rank
 from cfx.classifiers.module import Classifier
@@ -18,8 +20,9 @@ from cfx.data.datamodule import ChestXrayDataModule
 from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
 from cfx.explainers.base import Explainer
+from cfx.explainers.gan.losses import fill_boxes
 from cfx.fitting import device_of, fit, shipped
-from cfx.loading import check_given, external_part, load_black_box, load_segmenter
+from cfx.loading import check_given, external_part, load_black_box, load_finder, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
 
@@ -85,7 +88,7 @@ class Session:
             measure_run(run, device=self.device, smoke=self.smoke)
 
     def _train_part(self, config: Config, run: Run, role: str) -> None:
-        """Train and measure one classifier or segmenter in its own run folder."""
+        """Train and measure one classifier, segmenter or detector in its own run folder."""
         _say(f"{role}: training {config['model']['name']} in {run.name}")
         if rank() == 0:
             run.write_config(config)
@@ -101,6 +104,8 @@ class Session:
         if rank() == 0:
             if isinstance(module, Classifier):
                 module.calibrate(data.val_dataloader(), prior=float(model.get("prior", 0.5)))
+            elif isinstance(module, Detector):
+                module.calibrate(data.val_dataloader())
             run.write_weights(shipped(module).state_dict())
             measure_part(run, data, smoke=self.smoke)
             run.mark_finished()
@@ -121,9 +126,10 @@ class Session:
             return
         for role, config in chain.part_configs(self.config).items():
             run.copy_part(role, chain.run_of(config, self.root))
-        for role, value in (("segmenter", "path"), ("judge", "judge_path")):
-            if self.config["anatomy"].get(value):
-                run.copy_part(role, Run.open(self.config["anatomy"][value], f"anatomy.{value}"))
+        for group, roles in (("anatomy", ("segmenter", "judge")), ("detector", ("detector", "box_judge"))):
+            for role, value in zip(roles, ("path", "judge_path"), strict=True):
+                if (self.config.get(group) or {}).get(value):
+                    run.copy_part(role, Run.open(self.config[group][value], f"{group}.{value}"))
         kind = self.config["blackbox"]["kind"]
         if kind == "checkpoint":
             run.copy_part("blackbox", Run.open(self.config["blackbox"]["path"], "blackbox.path"))
@@ -146,9 +152,21 @@ class Session:
         segmenter = load_segmenter(run.part("segmenter"), self.device)
         if published:
             data.masks_from = build(published, place="anatomy.masks")
+        finder = load_finder(run.part("detector"), self.device)
+
+        def device_map(image: Tensor) -> Tensor:
+            assert finder is not None
+            return fill_boxes(finder.device_boxes(image), *image.shape[-2:])
+
+        # A data set's own masks of devices come before boxes about them.
+        boxes_stand_in = finder is not None and data.dataset("train").devices is None
         found = [
             Annotations.compute(
-                data.dataset(split), None if published else segmenter, blackbox, device=self.device
+                data.dataset(split),
+                None if published else segmenter,
+                blackbox,
+                device_map if boxes_stand_in else None,
+                device=self.device,
             )
             for split in ("train", "valid")
         ]
@@ -185,7 +203,10 @@ class Session:
                 blackbox,
                 load_segmenter(run.part("judge")),
                 as_it_is,
-                direction=1 if config["task"]["direction"] == "up" else -1,
+                # the task's direction is that of what it is read by; a heart grows with its finding in any task
+                direction=-1
+                if (config["task"]["measurement"], config["task"]["direction"]) == ("ctr", "down")
+                else 1,
                 images=bool(self.logger.get("images")),
                 folder=run.path / "progressions",
             )

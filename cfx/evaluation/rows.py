@@ -50,6 +50,20 @@ COLUMNS = (
     "l1_return",
     "ghost",
     "ghost_oracle",
+    # recesses on the method's own output at c = p(x), their angles by the evaluation segmenter (at the extremes), and
+    # devices as the evaluation detector sees them
+    "scp_left_net_before",
+    "scp_right_net_before",
+    "angle_left_before",
+    "angle_left_net_before",
+    "angle_left_after",
+    "angle_right_before",
+    "angle_right_net_before",
+    "angle_right_after",
+    "devices_found",
+    "devices_found_kept",
+    "devices_found_in_edit",
+    "devices_found_in_edit_kept",
 )
 TEXT = ("image_id", "patient_id", "view", "sex", "split", "group", "verdict")
 

@@ -12,13 +12,23 @@ import torch
 from torch import Tensor
 
 from cfx.evaluation.bench import Bench
+from cfx.evaluation.clinical_sections import READ_AS
 from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
+from cfx.evaluation.detecting import (
+    Detecting,
+    Finder,
+    angles_of,
+    detector_section,
+    repeat_error_of,
+    scores_of,
+)
 from cfx.evaluation.judging import Judge, in_batches, repeat_error
 from cfx.evaluation.oracle import Oracle, OracleSearch
 from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, is_extreme
 from cfx.evaluation.settings import Settings
 from cfx.evaluation.summary import Collected, summarise
 from cfx.explainers.base import Explainer
+from cfx.metrics.boxes import BoxSet
 from cfx.metrics.validity import DOWN, MIDDLE, UP, extreme_target
 
 Array = npt.NDArray[Any]
@@ -37,6 +47,9 @@ def evaluate(
     task: Task,
     transfer: Any = None,
     transfer_threshold: float = 0.5,
+    finder: Finder | None = None,
+    boxes: Sequence[BoxSet | None] | None = None,
+    finder_trained_on: str | None = None,
     oracle: Oracle | None = None,
     settings: Settings | None = None,
     features: Callable[[Tensor], Tensor] | None = None,
@@ -58,9 +71,12 @@ def evaluate(
         table: one row a picture: image_id, patient_id, and as far as known view, sex, age, split, device_path.
         dataset: the pictures in the same order, with `findings` where they have more labels than one.
         judge: evaluation segmenter, (B, 1, H, W) -> soft masks (B, 3, h, w).
-        task: the finding, and which way its measurement moves.
+        task: the finding, what it is read by (`measurement`), and which way that moves.
         transfer: independent classifier of the same finding, or None.
         transfer_threshold: its threshold from validation patients.
+        finder: evaluation detector; None: no recess score, and devices only where masks tell of them.
+        boxes: true boxes of each picture, None for one that nobody looked at, for the detector's own figures; or None.
+        finder_trained_on: name of the data that the detector was trained on, for the file.
         oracle: of a phantom, or None.
         settings: sizes; the grid of targets.
         features: network for the kernel distance, (B, 1, H, W) -> (B, d); None: realism is null.
@@ -94,18 +110,18 @@ def evaluate(
     bench = Bench(
         blackbox, judge, table.reset_index(drop=True), dataset, label, settings, torch.device(device),
         transfer=transfer, threshold=transfer_threshold, familiar=familiar,
+        detecting=None if finder is None else Detecting(finder, settings.batch_size),
+        recess=READ_AS.get(getattr(task, "measurement", "ctr")) == "scp",
     )  # fmt: skip
     run = Evaluation(bench, task, oracle, features, progress or (lambda what, done, count: None))
     bench.survey()
+    repeated = run.repeat_errors()
+    bench.recess_floor = repeated["scp"] if np.isfinite(repeated["scp"]) else bench.recess_floor
     run.find_oracles()
     rows = run.method(explainer, write_part, dict(finished or {}))
     drawn = {
         name: run.control(name) for name in CONTROLS if name in controls and (name != "oracle" or oracle)
     }
-    sample = run.subset({UP: settings.repeat_images // 2, DOWN: settings.repeat_images // 2}, MIDDLE)
-    repeat = (
-        repeat_error(judge, bench.load(sample).image, settings.batch_size) if len(sample) else float("nan")
-    )
     collected = Collected(
         rows=rows,
         base=bench.base,
@@ -113,10 +129,13 @@ def evaluate(
         features=run.features_of_all(),
         features_name=features_name if features is not None else None,
         latent=latent,
-        repeat_error=repeat,
+        repeat_error=repeated["ctr"],
+        repeat_errors=repeated,
         threshold=transfer_threshold,
         prior=float(getattr(blackbox, "prior", float("nan"))),
+        measurement=getattr(task, "measurement", "ctr"),
         direction=-1 if task.direction == "down" else 1,
+        detector=run.detector_figures(boxes, finder_trained_on),
         has_oracle=oracle is not None,
         devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
         device=str(device),
@@ -164,6 +183,34 @@ class Evaluation:
             rows = np.flatnonzero((self.bench.base["group"] == group).to_numpy())
             chosen.append(generator.permutation(rows)[:count])
         return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+    def repeat_errors(self) -> dict[str, float]:
+        """95 % repeat errors of `ctr`, `scp` and `angle` on a sample of the pictures; NaN for what is not measured."""
+        half = self.settings.repeat_images // 2
+        rows, size, judge = (
+            self.subset({UP: half, DOWN: half}, MIDDLE),
+            self.settings.batch_size,
+            self.bench.judge,
+        )
+        found = dict.fromkeys(("ctr", "scp", "angle"), float("nan"))
+        if not len(rows):
+            return found
+        images = self.bench.load(rows).image
+        found["ctr"] = repeat_error(judge, images, size)
+        if self.bench.detecting is not None:
+            finder = self.bench.detecting.finder
+            found["scp"] = repeat_error_of(lambda seen: scores_of(finder, seen, size), images)
+        if self.bench.measures_recess:
+            found["angle"] = repeat_error_of(lambda seen: angles_of(judge, seen, size), images)
+        return found
+
+    def detector_figures(
+        self, truth: Sequence[BoxSet | None] | None, trained_on: str | None
+    ) -> dict[str, Any] | None:
+        """How good the evaluation detector is on the pictures as they are; None without one."""
+        if self.bench.detecting is None:
+            return None
+        return detector_section(self.bench.found, truth, trained_on)
 
     def find_oracles(self) -> None:
         """Search the oracles: the extremes of all pictures of both groups, the whole grid of a subset."""

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cfx.evaluation.clinical_sections import READ_AS, clinical_sections, with_recesses
 from cfx.evaluation.sections import (
     DIRECTIONS,
     Section,
-    clinical_section,
     counts,
     oracle_section,
     validity_section,
@@ -28,7 +28,7 @@ from cfx.evaluation.side_sections import (
     transfer_section,
 )
 from cfx.metrics.clinical import READING_FLOOR, SMALL_GAP
-from cfx.metrics.statistics import FEWEST_PATIENTS, holm
+from cfx.metrics.statistics import FEWEST_PATIENTS
 
 Array = npt.NDArray[Any]
 
@@ -42,6 +42,7 @@ KEYS = (
     *METHOD_KEYS, "controls", "warnings",
 )  # fmt: skip
 COUNTERFEIT = 0.5
+SMALL_SCP_GAP, LARGE_SCP_SHIFT = 0.05, 0.1
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,12 @@ class Collected:
         features_name: the feature network.
         latent: (N,) finding before label noise, or None.
         repeat_error: of the evaluation segmenter, in CTR.
+        repeat_errors: of the recess score (`scp`) and the costophrenic angle (`angle`), where they are measured.
         threshold: of the transfer classifier.
         prior: of the black box.
-        direction: +1 where the measurement rises with the finding.
+        measurement: what the task is read by, as in its configuration.
+        direction: +1 where that rises with the finding.
+        detector: how good the evaluation detector is, see `detecting.detector_section`; None without one.
         has_oracle: whether there is an oracle.
         devices_by: who says where devices are, None where nobody.
         device: what it was computed on.
@@ -72,9 +76,12 @@ class Collected:
     features_name: str | None = None
     latent: Array | None = None
     repeat_error: float = float("nan")
+    repeat_errors: Mapping[str, float] = field(default_factory=dict)
     threshold: float = 0.5
     prior: float = float("nan")
+    measurement: str = "ctr"
     direction: int = 1
+    detector: Mapping[str, Any] | None = None
     has_oracle: bool = False
     devices_by: str | None = None
     device: str = "cpu"
@@ -109,20 +116,19 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
     settings = collected.settings
     resamples, seed = settings.resamples, settings.seed
     oracle = collected.controls.get("oracle")
+    read_as = READ_AS.get(collected.measurement, "ctr")
     section: Section = {
         "validity": validity_section(rows, np.array(settings.targets), resamples, seed),
-        "clinical": {
-            "ctr": clinical_section(
-                rows,
-                collected.base,
-                direction=collected.direction,
-                repeat_error=collected.repeat_error,
-                oracle=oracle,
-                resamples=resamples,
-                seed=seed,
-            ),
-            "scp": None,
-        },
+        "clinical": clinical_sections(
+            rows,
+            collected.base,
+            oracle,
+            direction=collected.direction,
+            measurement=collected.measurement,
+            repeat_errors={"ctr": collected.repeat_error, **collected.repeat_errors},
+            resamples=resamples,
+            seed=seed,
+        ),
         "oracle": oracle_section(rows, resamples, seed) if collected.has_oracle else None,
         "realism": realism_section(
             collected.features.get(name),
@@ -136,11 +142,10 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
         "transfer": transfer_section(rows, collected.base, oracle, collected.threshold, resamples, seed),
         "null_test": null_section(rows, resamples, seed),
         "drift": None,
-        "subgroups": subgroup_section(rows, collected.direction) if name == "method" else None,
+        "subgroups": subgroup_section(with_recesses(rows), collected.direction, read_as)
+        if name == "method"
+        else None,
     }
-    ctr = section["clinical"]["ctr"]
-    for group, p in zip(DIRECTIONS, holm([ctr[group]["p"] for group in DIRECTIONS]), strict=True):
-        ctr[group]["p_holm"] = p
     seconds = float(rows["seconds"].sum())
     section["speed"] = {
         "per_second": len(rows) / seconds if seconds > 0 else None,
@@ -186,7 +191,7 @@ def summarise(
         **counts(collected.base),
         "blackbox": blackbox_section(collected.base, collected.prior, collected.latent, settings.seed),
         "anatomy": anatomy_section(collected.base, collected.repeat_error, settings.resamples, settings.seed),
-        "detector": {"ap50": None},
+        "detector": collected.detector or {"ap50": None},
         "run": {name: about.get(name) for name in ("minutes", "peak_mib", "steps")},
         **own,
         "controls": controls,
@@ -211,7 +216,24 @@ def warnings(metrics: Mapping[str, Any]) -> list[str]:
             found.append(f"{group}: only {ctr['n_patients']} patients, too few for a test")
         if _known(ctr["not_measurable"]) and ctr["not_measurable"] > 0.05:
             found.append(f"{group}: CTR not measurable on {ctr['not_measurable']:.0%} of the pictures")
+        found += _recess_warnings(metrics["clinical"]["scp"], group)
         found += _powerless(metrics, group)
+    return found
+
+
+def _recess_warnings(scp: Mapping[str, Any] | None, group: str) -> list[str]:
+    """What qualifies the recess score of one direction."""
+    if scp is None:
+        return []
+    found, own = [], scp[group]
+    gap, shift = own["gap"], own["shift_net"]
+    if _known(gap, shift) and abs(gap) < SMALL_SCP_GAP and abs(shift) > LARGE_SCP_SHIFT:
+        found.append(
+            f"{group}: SCP moves by {shift:+.2f} though the black box's own groups differ by {gap:+.2f} only: a "
+            "hallucinated explanation"
+        )
+    if _known(own["not_measurable"]) and own["not_measurable"] > 0.05:
+        found.append(f"{group}: SCP not measurable on {own['not_measurable']:.0%} of the pictures")
     return found
 
 
