@@ -163,7 +163,10 @@ def own_config(config: Config) -> Config:
     if name == "segmenter":
         return {"data": mask_data(config), "model": config["model"], "seed": config["seed"]}
     if name == "detector":
-        return {"data": box_data(config), "model": config["model"], "seed": config["seed"]}
+        data, model = box_data(config), config["model"]
+        # alone or in a chain, a detector is made for the pictures that it is trained on
+        network = {**model["network"], "size": data["size"]}
+        return {"data": data, "model": {**model, "network": network}, "seed": config["seed"]}
     return {key: config[key] for key in (*IDENTITY, "evaluation") if key in config}
 
 
