@@ -45,4 +45,6 @@ def test_every_shipped_task_and_logger_fits(repository: Path) -> None:
         files = sorted((repository / "conf" / folder).glob("*.yaml"))
         assert files
         for file in files:
-            read(schema, yaml.safe_load(file.read_text()), folder)
+            node = yaml.safe_load(file.read_text())
+            node.pop("defaults", None)  # composed before anybody reads the node
+            read(schema, node, folder)

@@ -72,19 +72,20 @@ class DetectionNetwork(nn.Module):
 def _without_background(found: dict[str, Tensor]) -> dict[str, Tensor]:
     """Boxes of classes alone, their labels from 0 (class 0 inside torchvision is the background)."""
     real = found["labels"] > 0
-    return {name: value[real] - (name == "labels") for name, value in found.items()}
+    return {name: value[real] - int(name == "labels") for name, value in found.items()}
 
 
 def stride_of(size: int) -> int:
     """Pixels between two places that answer, so that there are `PLACES` of them along each side.
 
+    Always even: torchvision rounds half of it, which leaves nothing of a stride of 1.
+
     Raises:
-        BadValue: the side of the pictures is no multiple of that.
+        BadValue: the side of the pictures is no multiple of 64.
     """
-    if size < PLACES or size % PLACES:
-        raise BadValue(
-            "data.size", size, "does not suit this detector", f"give a multiple of {PLACES} such as 64 or 128"
-        )
+    if size < 2 * PLACES or size % (2 * PLACES):
+        problem, remedy = "does not suit this detector", f"give a multiple of {2 * PLACES} such as 64 or 128"
+        raise BadValue("data.size", size, problem, remedy)
     return size // PLACES
 
 
@@ -109,7 +110,7 @@ class LightDetector(DetectionNetwork):
     """FCOS on a small U-Net; trains in minutes on one core at 64 px.
 
     Args:
-        size: side of the pictures in pixels, a multiple of 32.
+        size: side of the pictures in pixels, a multiple of 64.
         width: channels at the finest level.
         channels: of the head, a multiple of 32.
         convs: convolutions of the head.
@@ -125,7 +126,7 @@ class DilatedDetector(DetectionNetwork):
     """FCOS on a dilated residual backbone.
 
     Args:
-        size: side of the pictures in pixels, a multiple of 32.
+        size: side of the pictures in pixels, a multiple of 64.
         width: channels where it answers; twice as many at half of that resolution.
         channels: of the head, a multiple of 32.
         convs: convolutions of the head.

@@ -48,7 +48,10 @@ class Augment:
         on_picture = albumentations.BboxParams(
             format="pascal_voc", label_fields=["labels"], min_visibility=_LEAST_VISIBLE, clip=True
         )
-        self.compose_boxes = albumentations.Compose(list(steps), bbox_params=on_picture, seed=0)
+        self.moves = any(isinstance(step, albumentations.DualTransform) for step in steps)
+        self.compose_boxes = albumentations.Compose(
+            list(steps), bbox_params=on_picture if self.moves else None, seed=0
+        )
 
     def __call__(
         self, image: Bytes, masks: Bytes | None, devices: Bytes | None, seed: int
@@ -80,7 +83,12 @@ class Augment:
         """
         self.compose_boxes.set_random_seed(seed)
         side = image.shape[-1]
-        changed = self.compose_boxes(image=image, bboxes=boxes.box * side, labels=boxes.label)
+        given = {"bboxes": boxes.box * side, "labels": boxes.label} if self.moves else {}
+        changed = {
+            "bboxes": boxes.box * side,
+            "labels": boxes.label,
+            **self.compose_boxes(image=image, **given),
+        }
         image = np.asarray(changed["image"], dtype=np.uint8).reshape(image.shape)
         box = np.asarray(changed["bboxes"], dtype=np.float64).reshape(-1, 4) / side
         label = np.asarray(changed["labels"], dtype=np.int64)

@@ -216,7 +216,7 @@ def warnings(metrics: Mapping[str, Any]) -> list[str]:
             found.append(f"{group}: only {ctr['n_patients']} patients, too few for a test")
         if _known(ctr["not_measurable"]) and ctr["not_measurable"] > 0.05:
             found.append(f"{group}: CTR not measurable on {ctr['not_measurable']:.0%} of the pictures")
-        found += _recess_warnings(metrics["clinical"]["scp"], group)
+        found += _recess_warnings(metrics["clinical"].get("scp"), group)
         found += _powerless(metrics, group)
     return found
 

@@ -41,7 +41,7 @@ class BoxSet:
         Raises:
             ValueError: a class that does not exist.
         """
-        label = np.array([CLASSES.index(row[0]) for row in rows], dtype=np.int64)
+        label = np.array(labels_of([row[0] for row in rows]), dtype=np.int64)
         box = np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), 4)
         return cls(box, label, np.ones(len(rows)))
 
@@ -59,7 +59,14 @@ class BoxSet:
 
 
 def labels_of(names: Sequence[str]) -> list[int]:
-    """Return the labels of classes."""
+    """Return the labels of classes.
+
+    Raises:
+        ValueError: a class that does not exist.
+    """
+    strangers = [name for name in names if name not in CLASSES]
+    if strangers:
+        raise ValueError(f"{strangers[0]!r} is none of {', '.join(CLASSES)}")
     return [CLASSES.index(name) for name in names]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
 
 from cfx.anatomy.detection import Finder
 from cfx.anatomy.detection_networks import DilatedDetector, LightDetector, ResNetDetector
@@ -16,7 +17,7 @@ from cfx.metrics.boxes import CLASSES, BoxSet
 from cfx.runs import Run
 
 
-def batch(count: int = 8, seed: int = 0, size: int = 32) -> dict[str, Any]:
+def batch(count: int = 8, seed: int = 0, size: int = 64) -> dict[str, Any]:
     """Pictures with a bright square (a pacemaker) and a dark one (a healthy recess); the last has neither."""
     generator = torch.Generator().manual_seed(seed)
     image = 0.05 * torch.randn(count, 1, size, size, generator=generator)
@@ -36,10 +37,10 @@ def batch(count: int = 8, seed: int = 0, size: int = 32) -> dict[str, Any]:
 
 def light() -> LightDetector:
     torch.manual_seed(0)
-    return LightDetector(size=32, width=8, channels=32)
+    return LightDetector(size=64, width=8, channels=32)
 
 
-def trained(folder: Path, steps: int = 60) -> tuple[Detector, pl.Trainer]:
+def trained(folder: Path, steps: int = 48) -> tuple[Detector, pl.Trainer]:
     module = Detector(light(), lr=5e-3, ema=0.8)
     trainer = pl.Trainer(
         max_steps=steps,
@@ -51,8 +52,8 @@ def trained(folder: Path, steps: int = 60) -> tuple[Detector, pl.Trainer]:
         default_root_dir=folder,
         check_val_every_n_epoch=steps // 4,
     )
-    training = [batch(8, seed) for seed in range(4)]
-    trainer.fit(module, training, [batch(8, 9)])
+    training = [batch(8, seed) for seed in range(5)]
+    trainer.fit(module, DataLoader(training, batch_size=None), DataLoader([batch(8, 9)], batch_size=None))  # type: ignore[arg-type]
     return module, trainer
 
 
@@ -83,11 +84,11 @@ def test_weights_reload_with_identical_outputs(fitted: tuple[Detector, pl.Traine
     module, _ = fitted
     run = Run.create(tmp_path / "run")
     run.write_weights(module.inference().state_dict())
-    fresh = LightDetector(size=32, width=8, channels=32)
+    fresh = LightDetector(size=64, width=8, channels=32)
     fresh.load_state_dict(run.load_weights())
     image = batch(8, 11)["image"]
     for one, other in zip(
-        Finder(module.inference(), 32)(image), Finder(fresh.eval(), 32)(image), strict=True
+        Finder(module.inference(), 64)(image), Finder(fresh.eval(), 64)(image), strict=True
     ):  # type: ignore[arg-type]
         assert len(one) and np.array_equal(one.box, other.box) and np.array_equal(one.score, other.score)
         assert np.array_equal(one.label, other.label)
@@ -96,7 +97,7 @@ def test_weights_reload_with_identical_outputs(fitted: tuple[Detector, pl.Traine
 
 
 def test_a_finder_takes_pictures_of_any_size(fitted: tuple[Detector, pl.Trainer]) -> None:
-    find = Finder(fitted[0].average, 32)  # type: ignore[arg-type]
+    find = Finder(fitted[0].average, 64)  # type: ignore[arg-type]
     given = batch(6, 12)
     larger = torch.nn.functional.interpolate(given["image"], scale_factor=2, mode="nearest")
     for small, large in zip(find(given["image"])[:5], find(larger)[:5], strict=True):
@@ -141,8 +142,8 @@ def test_the_two_share_no_weights() -> None:
 
 
 def test_a_size_that_does_not_suit_is_refused() -> None:
-    with pytest.raises(BadValue, match="multiple of 32"):
-        LightDetector(size=100)
+    with pytest.raises(BadValue, match="multiple of 64"):
+        LightDetector(size=96)
 
 
 def test_faster_rcnn_keeps_pictures_as_they_are_and_fetches_nothing() -> None:
@@ -163,5 +164,5 @@ def test_faster_rcnn_keeps_pictures_as_they_are_and_fetches_nothing() -> None:
 def test_true_boxes_are_shares() -> None:
     sets = true_boxes(batch(3))  # type: ignore[arg-type]
     assert [len(each) for each in sets] == [2, 2, 0]
-    assert sets[0].box[0, 2] - sets[0].box[0, 0] == pytest.approx(10 / 32)
+    assert sets[0].box[0, 2] - sets[0].box[0, 0] == pytest.approx(10 / 64)
     assert gathered([BoxSet.of([])])[0].box.shape == (0, 4)

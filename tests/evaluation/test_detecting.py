@@ -1,7 +1,7 @@
 """Recess scores and devices by a detector in a whole evaluation, where everything is known: a drawn corner and bar.
 
-The detector of these tests reads two grey values: the brightness of each lower corner of the picture is how healthy that
-recess is, 0.05 and less is no recess at all; a bright bar is a pacemaker.
+The detector of these tests reads two grey values: the brightness of each lower corner of the picture is how healthy
+that recess is, 0.05 and less is no recess at all; a bright bar is a pacemaker.
 """
 
 from dataclasses import replace
