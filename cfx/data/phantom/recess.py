@@ -1,7 +1,7 @@
 """Where the costophrenic recesses are, and whether fluid has blunted them: from the phantom's geometry alone.
 
 The recess of a side ends where the chest wall meets the diaphragm (without fluid) or the fluid's surface (with it):
-the lowest aerated point along the wall. Nothing is drawn for it, so that a written phantom has its boxes too.
+the lowest aerated point close to the wall. Nothing is drawn for it, so that a written phantom has its boxes too.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ too thin to be seen."""
 
 ROWS, LINES = 480, 9
 """Heights and lines along the wall that are followed: a row is a tenth of a pixel of 64."""
+
+PORTION = 512
+"""Patients looked at at once, which bounds the memory."""
 
 LEAST = 0.5
 """A box of which less than this share is on the film is none: that recess is cut off."""
@@ -121,11 +124,13 @@ def boxes_of(truth: pd.DataFrame, devices: pd.DataFrame, size: int, frame: pd.Da
         if name in rows and label in DEVICES:
             x0, y0, x1, y1 = (float(edge) / size for edge in edges)
             rows[name].append((DEVICES[label], x0, y0, x1, y1))
-    found = recesses(tensors(wanted))
-    for number, name in enumerate(wanted["image_id"]):
-        for side in range(2):
-            if bool(found.on_film[number, side]):
-                kind = BLUNTED if bool(found.blunted[number, side]) else HEALTHY
-                x0, y0, x1, y1 = found.box[number, side].tolist()
-                rows[name].append((kind, x0, y0, x1, y1))
+    for start in range(0, len(wanted), PORTION):
+        some = wanted.iloc[start : start + PORTION]
+        found = recesses(tensors(some))
+        for number, name in enumerate(some["image_id"]):
+            for side in range(2):
+                if bool(found.on_film[number, side]):
+                    kind = BLUNTED if bool(found.blunted[number, side]) else HEALTHY
+                    x0, y0, x1, y1 = found.box[number, side].tolist()
+                    rows[name].append((kind, x0, y0, x1, y1))
     return {name: BoxSet.of(some) for name, some in rows.items()}
