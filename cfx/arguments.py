@@ -12,7 +12,20 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 # The last part of a key that names a file or folder: `data.root`, `blackbox.path`, `output`, `run`, ...
 PATH_LEAVES = frozenset(
-    {"root", "path", "input", "output", "run", "runs", "pairs", "multirun", "table", "folder", "cache"}
+    {
+        "root",
+        "path",
+        "input",
+        "output",
+        "run",
+        "runs",
+        "pairs",
+        "multirun",
+        "study",
+        "table",
+        "folder",
+        "cache",
+    }
 )
 LIST_LEAVES = frozenset({"run"})
 _ASSIGNMENT = re.compile(r"^(?P<plus>\+{0,2})(?P<key>[A-Za-z_][\w./@:-]*)=(?P<value>.*)$", re.DOTALL)

@@ -4,6 +4,7 @@ A configuration here is plain dicts, as `runs.Run.config` stores it. Everything 
 module knows only which nodes belong together.
 """
 
+import math
 from typing import Any, cast
 
 import pandas as pd
@@ -120,7 +121,9 @@ def trained_network(run: Run) -> nn.Module:
 
 
 def black_box_of(run: Run, finding: str) -> BlackBox:
-    """Return a trained classifier run as the frozen black box of one finding.
+    """Return a trained classifier run as the frozen black box of one finding, at the prior that its weights hold.
+
+    That is None for a finding which too few validation patients had: its output was left as it came.
 
     Raises:
         CheckpointMismatch: the classifier was not trained for that finding.
@@ -133,8 +136,11 @@ def black_box_of(run: Run, finding: str) -> BlackBox:
             f"was trained for {', '.join(known)}, not {finding}",
             "choose a classifier of this finding",
         )
-    prior = float(run.config["model"].get("prior", 0.5))
-    return BlackBox(trained_network(run), finding=finding, index=known.index(finding), prior=prior)
+    trained, index = trained_network(run), known.index(finding)
+    prior = float(trained.get_buffer("prior")[index])
+    # float32 holds .1 as .100000001
+    stated = None if math.isnan(prior) else round(prior, 6)
+    return BlackBox(trained, finding=finding, index=index, prior=stated)
 
 
 def explainer_of(config: Config, trained: nn.Module, blackbox: BlackBox) -> Explainer:

@@ -4,12 +4,17 @@ python -m cfx.evaluate run=runs/cardiomegaly-phantom-explainer-0123abcd
 python -m cfx.evaluate run=runs/... data=phantom data.source.site=B output=site_b
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from cfx.arguments import key_of
 from cfx.cli import compose, verb
 from cfx.errors import BadValue
+
+Config = dict[str, Any]
 
 
 @verb("evaluate", forward=True)
@@ -40,24 +45,63 @@ def main(config: DictConfig) -> None:
     print(write_report(loaded.run, place).summary)
 
 
-def with_overrides(own: dict[str, object], overrides: list[str]) -> dict[str, object]:
+def with_overrides(own: Config, overrides: Sequence[str]) -> Config:
     """Return a run's configuration with the arguments of another one over it, which mean what they mean to cfx.train.
 
-    Another `data=` replaces the whole node; its size stays the run's, which is what the networks were trained at.
+    Another choice of a group, such as `data=table`, replaces the whole node; `data.views=[PA]` changes the run's own.
+    The seed stays the run's, since it decides who was trained on wherever a hash does, and so does the size, which is
+    what the networks were trained at.
     """
-    task = own["task"]
-    assert isinstance(task, dict)
-    groups = [f"task={task['name']}", *overrides]
-    composed = OmegaConf.to_container(compose("train", groups), resolve=True)
-    assert isinstance(composed, dict)
-    changed = {each.partition("=")[0].partition(".")[0].lstrip("+") for each in overrides}
+    task, data = own["task"], own["data"]
+    typed = [(key_of(each), each.startswith("~")) for each in overrides]
+    keys = {key.partition("@")[0]: gone for key, gone in typed if key is not None}
+    fixed = [f"task={task['name']}", f"seed={own['seed']}"]
+    if "data" not in keys:
+        fixed.append(f"data={data['name']}")
+        fixed += [f"data.root={data['root']}"] if data.get("root") is not None else []
+    before, after = _composed(own, fixed, keys), _composed(own, [*fixed, *overrides], keys)
     result = dict(own)
-    for key in changed & set(composed):
-        result[str(key)] = composed[key]
-    data, own_data = result["data"], own["data"]
-    assert isinstance(data, dict) and isinstance(own_data, dict)
-    result["data"] = {**data, "size": own_data["size"]}
+    for name in {key.split(".")[0] for key in keys} & set(after):
+        result[name] = after[name] if name in keys else _changed(own.get(name), before.get(name), after[name])
+    for key, gone in keys.items():
+        if "." in key and not gone:  # said outright, it counts even where the default says the same
+            _put(result, after, key.split("."))
+    result["data"] = {**result["data"], "size": data["size"]}
     return result
+
+
+def _composed(own: Config, overrides: Sequence[str], keys: Iterable[str]) -> Config:
+    """Compose cfx.train's configuration; other nodes refer to the run's own task unless that is changed too."""
+    made = compose("train", overrides)
+    if not any(key.split(".")[0] == "task" for key in keys):
+        made.task = own["task"]
+    plain = OmegaConf.to_container(made, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _changed(own: Any, before: Any, after: Any) -> Any:
+    """Return a node of the run with every difference between two compositions put in."""
+    if not all(isinstance(node, dict) for node in (own, before, after)):
+        return own if before == after else after
+    kept = {key: value for key, value in own.items() if key in after or key not in before}
+    return kept | {
+        key: _changed(own.get(key), before.get(key), value)
+        for key, value in after.items()
+        if key in own or value != before.get(key)
+    }
+
+
+def _put(into: Config, source: Config, path: Sequence[str]) -> None:
+    """Copy one value of a configuration into another at the same place, if it is there."""
+    name, *rest = path
+    if name not in source:
+        return
+    if rest and isinstance(source[name], dict) and isinstance(into.get(name), dict):
+        into[name] = dict(into[name])
+        _put(into[name], source[name], rest)
+    else:
+        into[name] = source[name]
 
 
 if __name__ == "__main__":

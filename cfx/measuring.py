@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from cfx import assembly
+from cfx import assembly, calibrating
 from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
+from cfx.data.splits import has_official
 from cfx.evaluation import parts
 from cfx.evaluation.detecting import detector_section
 from cfx.evaluation.examples import write_examples
@@ -18,11 +19,19 @@ from cfx.evaluation.runner import evaluate
 from cfx.evaluation.sections import counts
 from cfx.evaluation.settings import Settings
 from cfx.fitting import peak_mib
-from cfx.loading import LoadedRun, load_explainer, load_finder, load_segmenter, refuse_phantoms
+from cfx.loading import (
+    LoadedRun,
+    load_explainer,
+    load_finder,
+    load_segmenter,
+    patient_warnings,
+    refuse_phantoms,
+    trained_with,
+)
 from cfx.naming import slug
 from cfx.reporting.report import write_report
 from cfx.runs import Evaluation, Run
-from cfx.schema import Task, read
+from cfx.schema import EvaluationNode, Task, read
 
 SMOKE_IMAGES = 32
 
@@ -88,17 +97,16 @@ def evaluate_into(
         The metrics.
 
     Raises:
-        BadValue: the run's detector was trained on phantoms, and the data are X-rays.
+        UserError: the configuration's `evaluation` does not fit its schema, or the run's detector was trained on phantoms
+            and the data are X-rays.
     """
-    node = config["evaluation"]
+    node = read(EvaluationNode, config["evaluation"], "evaluation")
     wanted = (config.get("detector") or {}).get("kind", "none") != "none"
     finder = loaded.finder if wanted else None
     if finder is not None and loaded.finder_data is not None:
         refuse_phantoms(loaded.finder_data, config["data"], "data", config["data"]["name"])
-    data = assembly.data_module(
-        config, part=config["model"]["part"], batch_size=int(node["batch_size"]), smoke=smoke
-    )
-    dataset = data.dataset(node["split"])
+    data = assembly.data_module(config, part=config["model"]["part"], batch_size=node.batch_size, smoke=smoke)
+    dataset = data.dataset(node.split)
     table = dataset.table
     settings = settings_of(node, config, smoke)
     finding = config["task"]["finding"]
@@ -111,6 +119,7 @@ def evaluate_into(
         judge=loaded.judge or loaded.segmenter,
         task=read(Task, config["task"], "task"),
         transfer=loaded.transfer,
+        transfer_threshold=loaded.threshold,
         finder=finder,
         boxes=None if finder is None else assembly.true_boxes(config, data, table),
         finder_trained_on=(loaded.finder_data or {}).get("name"),
@@ -125,29 +134,41 @@ def evaluate_into(
         progress=Progress(),
         device=device,
         data=config["data"]["name"],
-        split=node["split"],
+        split=node.split,
         run=run_figures(loaded.run),
     )
     if place.parts():
         place.merge_parts()
     else:
         place.write_counterfactuals(rows)
+    metrics["warnings"] += calibrating.notes(loaded.run)
+    if loaded.judge is None:
+        metrics["warnings"].append(
+            "there is no evaluation segmenter: the CTR was measured by the one of the loss, which the explainer may "
+            "have been fitted to"
+        )
+    metrics["warnings"] += patient_warnings(
+        config, trained_with(loaded.run), lambda: has_official(data.source.frame()), node.split
+    )
     write_examples(place.examples, loaded.explainer, dataset, table, rows, device=device)
     place.write_metrics(metrics)
     return metrics
 
 
-def settings_of(node: Config, config: Config, smoke: bool) -> Settings:
+def settings_of(node: EvaluationNode, config: Config, smoke: bool) -> Settings:
     """Return the evaluation's sizes from its configuration; a handful of images for a smoke test."""
     sizes = {
-        key: node[key]
-        for key in ("control_images", "descent_images", "oracle_grid_images", "return_images", "resamples")
+        "control_images": node.control_images,
+        "descent_images": node.descent_images,
+        "oracle_grid_images": node.oracle_grid_images,
+        "return_images": node.return_images,
+        "resamples": node.resamples,
     }
     if smoke:
-        sizes = {key: min(int(value), SMOKE_IMAGES // 4) for key, value in sizes.items()} | {"resamples": 50}
+        sizes = {key: min(value, SMOKE_IMAGES // 4) for key, value in sizes.items()} | {"resamples": 50}
     return Settings(
-        targets=tuple(float(t) for t in node["targets"]),
-        batch_size=int(node["batch_size"]),
+        targets=tuple(float(t) for t in node.targets),
+        batch_size=node.batch_size,
         seed=int(config["seed"]),
         **sizes,
     )

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from cfx import assembly, chain
+from cfx import assembly, calibrating, chain
 from cfx.anatomy.detector import Detector
 from cfx.build import build
 from cfx.chain import Config, Stage, rank
@@ -19,12 +19,14 @@ from cfx.data.annotations import Annotations
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
+from cfx.evaluation.rows import ctr_direction
 from cfx.explainers.base import Explainer
 from cfx.explainers.gan.losses import fill_boxes
 from cfx.fitting import device_of, fit, shipped
 from cfx.loading import check_given, external_part, load_black_box, load_finder, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
+from cfx.schema import check
 
 _POLL_SECONDS = 0.5
 _SMOKE_PATIENTS = {"train": 240, "valid": 48, "test": 48}
@@ -36,9 +38,13 @@ class Session:
     Args:
         config: the resolved configuration of a train command.
         root: the folder of runs; a smoke test's runs go into `smoke` inside it, since they are never finished ones.
+
+    Raises:
+        UserError: a scalar of the configuration has a wrong name, type or value (see `cfx.schema`).
     """
 
     def __init__(self, config: Config, root: Path) -> None:
+        check(config)
         self.trainer: Mapping[str, Any] = config["trainer"]
         self.logger: Mapping[str, Any] = config["logger"]
         self.smoke = bool(self.trainer.get("smoke"))
@@ -52,7 +58,8 @@ class Session:
     def run(self) -> Run:
         """Make whatever is missing, in order, and return the finished run."""
         if not chain.is_part(self.config):
-            check_given(self.config)
+            for warning in check_given(self.config):
+                _say(f"warning: {warning}")
         run, stages = chain.agreed_plan(self.config, self.root)
         with run.lock() if rank() == 0 else _Nothing():
             if rank() == 0:
@@ -79,7 +86,6 @@ class Session:
         elif chain.is_part(self.config):
             self._train_part(chain.own_config(self.config), run, stage.role)
         elif stage.role == "annotations":
-            self._gather(run)
             self._annotate(run)
         elif stage.role == "explainer":
             if stage.state != "reuse":
@@ -103,9 +109,11 @@ class Session:
         )
         if rank() == 0:
             if isinstance(module, Classifier):
-                module.calibrate(data.val_dataloader(), prior=float(model.get("prior", 0.5)))
+                # not by val_dataloader(): under DDP that holds this process's share alone
+                valid = data.dataset("valid").batches(calibrating.BATCH)
+                module.calibrate(valid, prior=float(model.get("prior", 0.5)))
             elif isinstance(module, Detector):
-                module.calibrate(data.val_dataloader())
+                module.calibrate(data.dataset("valid").batches(calibrating.BATCH))
             run.write_weights(shipped(module).state_dict())
             measure_part(run, data, smoke=self.smoke)
             run.mark_finished()
@@ -117,13 +125,12 @@ class Session:
             batch_size=int(model["fit"]["batch_size"]),
             smoke=self.smoke,
             balance=model["fit"].get("balance"),
+            balance_share=float(model["fit"].get("balance_share", 0.5)),
             **extra,
         )
 
     def _gather(self, run: Run) -> None:
         """Copy the parts that a run needs into it."""
-        if rank() != 0:
-            return
         for role, config in chain.part_configs(self.config).items():
             run.copy_part(role, chain.run_of(config, self.root))
         for group, roles in (("anatomy", ("segmenter", "judge")), ("detector", ("detector", "box_judge"))):
@@ -137,7 +144,10 @@ class Session:
             external_part(self.config, run.part("blackbox"))
 
     def _annotate(self, run: Run) -> None:
-        """Compute masks, device masks and posteriors of the explainer's training and validation images, once."""
+        """Gather and calibrate the parts, then compute masks, devices and posteriors of training and validation images.
+
+        Once: posteriors must be the calibrated black box's, and a resumed run must not calibrate it anew.
+        """
         folder, done = run.path / "annotations", run.path / "annotations" / "done"
         if rank() != 0:
             while not done.is_file():
@@ -145,13 +155,15 @@ class Session:
             return
         if done.is_file():
             return
-        _say("annotations: masks, devices and posteriors, once an image")
-        published = self.config["anatomy"].get("masks")
+        self._gather(run)
         data = self._data(self.config, self.config["model"])
-        blackbox = load_black_box(run).to(self.device)
-        segmenter = load_segmenter(run.part("segmenter"), self.device)
+        published = self.config["anatomy"].get("masks")
         if published:
             data.masks_from = build(published, place="anatomy.masks")
+        self._calibrate(run, data)
+        _say("annotations: masks, devices and posteriors, once an image")
+        blackbox = load_black_box(run).to(self.device)
+        segmenter = load_segmenter(run.part("segmenter"), self.device)
         finder = load_finder(run.part("detector"), self.device)
 
         def device_map(image: Tensor) -> Tensor:
@@ -176,6 +188,18 @@ class Session:
             familiar.save(run)
         done.touch()
 
+    def _calibrate(self, run: Run, data: ChestXrayDataModule) -> None:
+        """Bring a given black box to its stated prior and choose the independent classifier's threshold."""
+        valid = data.dataset("valid")
+        box = calibrating.recalibrate(run, valid, self.device)
+        if box is not None and box["prior"] is not None:
+            _say(f"black box: posterior brought to a prior of {box['prior']:g} by validation patients")
+        other = calibrating.choose_threshold(run, valid, self.device)
+        if other is not None and other["note"] is None:
+            _say(f"transfer: calls the finding from {other['threshold']:.3f} on, by validation patients")
+        for note in calibrating.notes(run):
+            _say(f"warning: {note}")
+
     def _train_explainer(self, run: Run) -> None:
         """Train the explainer on annotated images and write its weights."""
         config, model = self.config, self.config["model"]
@@ -192,6 +216,7 @@ class Session:
             blackbox=blackbox,
             loss={key: value for key, value in config["loss"].items() if key != "name"},
             regions=config["task"]["regions"],
+            posteriors=data.posteriors().tolist(),
         )
 
         def as_it_is(trained: pl.LightningModule) -> Explainer:
@@ -203,10 +228,7 @@ class Session:
                 blackbox,
                 load_segmenter(run.part("judge")),
                 as_it_is,
-                # the task's direction is that of what it is read by; a heart grows with its finding in any task
-                direction=-1
-                if (config["task"]["measurement"], config["task"]["direction"]) == ("ctr", "down")
-                else 1,
+                direction=ctr_direction(config["task"]["measurement"], config["task"]["direction"]),
                 images=bool(self.logger.get("images")),
                 folder=run.path / "progressions",
             )

@@ -4,9 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
+from torch import nn
 
-from cfx import chain
+import cfx
+from cfx import assembly, chain
+from cfx.classifiers.networks import TransferNet
 from cfx.cli import compose
 from cfx.errors import MissingPath
 from cfx.runs import Run
@@ -190,6 +194,30 @@ def test_every_detector_choice_composes(choice: str, tmp_path: Path) -> None:
     made = config(f"detector={choice}", *more)
     assert chain.detects(made) == (choice != "none")
     assert chain.plan(made, tmp_path)
+
+
+BLACK_BOXES = sorted(path.stem for path in (Path(__file__).parent.parent / "conf/blackbox").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", BLACK_BOXES)
+def test_the_independent_classifier_sees_the_whole_picture_beside_every_black_box(name: str) -> None:
+    path = ["blackbox.path=x"] if name in ("checkpoint", "exported") else []
+    made = config(f"blackbox={name}", *path)
+    network = assembly.network({**made, "model": made["blackbox"]["transfer"]})
+    assert isinstance(network, TransferNet)
+    assert not any(isinstance(module, nn.AvgPool2d) for module in network.modules())
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(Path(cfx.__file__).parent.glob("pretrained/*/parts/transfer")),
+    ids=lambda path: path.parts[-3],
+)
+def test_shipped_independent_classifiers_are_built_as_their_own_configuration_says(path: Path) -> None:
+    run = Run.open(path)
+    box = assembly.black_box_of(run, run.config["task"]["finding"])
+    size = int(run.config["data"]["size"])
+    assert ((box(torch.zeros(2, 1, size, size)) - 0.5).abs() < 0.5).all()
 
 
 EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf/experiment").glob("*.yaml"))

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from cfx.data.phantom.source import Phantom
 from cfx.evaluation.rows import COLUMNS
 from cfx.evaluation.summary import KEYS
+from cfx.loading import load_black_box, load_explainer
 from cfx.metrics.boxes import CLASSES
 from cfx.runs import Run
 
@@ -47,6 +49,8 @@ def test_a_run_is_complete(smoke: Run) -> None:
     for name in ("config.yaml", "plan.json", "metrics.csv", "environment.json", "weights.safetensors"):
         assert (smoke.path / name).is_file(), name
     assert set(smoke.part_names()) >= {"blackbox", "transfer", "segmenter", "judge"}
+    threshold = smoke.part("transfer").calibration()["threshold"]
+    assert 0 < threshold < 1 and threshold != 0.5 and load_explainer(smoke).threshold == threshold
     environment = smoke.environment()
     assert environment["steps"] == 2 and environment["seed"] == 0
     assert str(Path.home()) not in json.dumps(environment)
@@ -197,6 +201,31 @@ def test_the_chain_on_boxes_of_somebodys_own(effusion: Run, place: Path) -> None
     metrics = run.evaluation.metrics()
     assert metrics["detector"]["n_images"] > 0 and metrics["detector"]["trained_on"] == "table"
     assert metrics["identity"]["fop_by"] in ("the evaluation detector", None)
+
+
+@pytest.mark.slow
+def test_a_black_box_from_a_file_is_brought_to_its_prior_on_the_way(place: Path, smoke: Run) -> None:
+    assert smoke.finished
+
+    class Brightness(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 9 * x[:, 0, 30:50, 20:44].mean((1, 2)) - 2
+
+    file = place / "their network.pt"
+    torch.jit.trace(Brightness(), torch.zeros(2, 1, 64, 64)).save(str(file))
+    done = cfx(
+        "train", "task=cardiomegaly", "trainer=smoke", "blackbox=exported", f"blackbox.path={file}", "runs=given",
+        f"data.root={place / 'runs/phantom'}", cwd=place,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "posterior brought to a prior of 0.5" in done.stdout
+    run = next(
+        path for path in (place / "given/smoke").glob("cardiomegaly-phantom-explainer-*") if path.is_dir()
+    )
+    found = Run(run).part("blackbox").calibration()
+    assert found["prior"] == 0.5 and found["scale"] != 1
+    assert load_black_box(Run(run)).prior == 0.5
+    assert Run(run).evaluation.metrics()["blackbox"]["prior"] == 0.5
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytorch_lightning as pl
 from filelock import FileLock
@@ -57,7 +58,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
         masks_from: table of published masks, joined to the source's.
         boxes_from: where boxes come from if not from the source itself.
         balance: None, `finding` (positives of the finding make `balance_share` of the draws), `devices` (so do
-            pictures with the box of a device), or `posterior` (each of ten bins of it is drawn equally often).
+            pictures with the box of a device), `posterior` (each of ten bins of the posterior is drawn equally often),
+            or `posterior_root` (each in proportion to the root of its size).
         balance_share: see `balance`.
         limit: at most so many pictures a split, half of them positive where there are enough.
         cache: folder for decoded pictures, see `cfx.data.cache`; None keeps them in memory.
@@ -103,7 +105,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         for extra in extras:
             _check_choice("data.extras", extra, ("masks", "devices", "boxes"))
         if balance is not None:
-            _check_choice("data.balance", balance, ("finding", "posterior", "devices"))
+            _check_choice("data.balance", balance, ("finding", "posterior", "posterior_root", "devices"))
         if not 8 <= size <= 4096:
             raise BadValue("data.size", size, "not a size for a picture", "give 8 to 4096 pixels")
         if not 0 < balance_share < 1:
@@ -318,15 +320,48 @@ class ChestXrayDataModule(pl.LightningDataModule):
                 [bool(np.isin(each.label, labels_of(DEVICES)).any()) for each in sets], dtype=np.int64
             )
             return carries, np.array([1 - self.balance_share, self.balance_share])
-        if self.balance == "posterior":
+        if self.balance in ("posterior", "posterior_root"):
             if dataset.posterior is None:
                 raise BadValue(
                     "data.balance", self.balance, "no posterior is known", "annotate with a black box first"
                 )
             known = np.isfinite(dataset.posterior)
             bins = np.minimum(np.floor(np.where(known, dataset.posterior, 0) * _BINS), _BINS - 1)
-            return np.where(known, bins, -1).astype(np.int64), np.full(_BINS, 1 / _BINS)
+            groups = np.where(known, bins, -1).astype(np.int64)
+            if self.balance == "posterior":
+                return groups, np.full(_BINS, 1 / _BINS)
+            root = np.sqrt(np.bincount(groups[groups >= 0], minlength=_BINS))
+            return groups, root / root.sum()
         return None, None
+
+    def posteriors(self, count: int = 1001) -> npt.NDArray[np.float32]:
+        """Return what the black box says of training pictures in the shares in which they are drawn.
+
+        Args:
+            count: how many quantiles.
+
+        Returns:
+            float32 (count,), rising: quantiles of the annotated posteriors, weighted as the sampler draws pictures.
+
+        Raises:
+            BadValue: no posterior is known.
+        """
+        dataset = self.dataset("train")
+        if dataset.posterior is None or not np.isfinite(dataset.posterior).any():
+            raise BadValue(
+                "data", self.source.name, "no posterior is known", "annotate with a black box first"
+            )
+        known = np.isfinite(dataset.posterior)
+        weights = known.astype(np.float64)
+        groups, shares = self._groups(dataset)
+        if groups is not None:
+            sizes = np.bincount(groups[groups >= 0], minlength=len(shares))
+            weights *= np.where(groups >= 0, (shares / np.maximum(sizes, 1))[groups], 0.0)
+        order = np.argsort(dataset.posterior[known], kind="stable")
+        sorted_, mass = dataset.posterior[known][order], np.cumsum(weights[known][order])
+        levels = (np.arange(count) + 0.5) / count * mass[-1]
+        found: npt.NDArray[np.float32] = sorted_[np.searchsorted(mass, levels).clip(0, len(sorted_) - 1)]
+        return found.astype(np.float32)
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         """Return training batches, augmented, entered where a resumed run left off."""

@@ -5,6 +5,7 @@ never sees the same file in two versions. No contrast is stretched and nothing i
 """
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -45,21 +46,50 @@ def read_image(path: str | Path, argument: str = "image") -> Float:
         raise MissingPath(argument, str(path), "no such file", "check the path")
     if is_dicom(path):
         return read_dicom(path, argument)
+    return _decode(path, str(path), argument)
+
+
+def read_content(content: bytes, name: str, argument: str = "image") -> Float:
+    """Read the content of a PNG, JPEG or DICOM file that lies in memory alone, exactly as `read_image` does a file.
+
+    Args:
+        content: the file's bytes; what it is is told by them, never by its name.
+        name: what it is called in the error's text.
+        argument: name of the user's argument, for the error's text.
+
+    Raises:
+        BadImage: as `read_image`; other formats are not tried.
+
+    """
+    if content[128:132] == b"DICM":
+        return read_dicom(BytesIO(content), argument, name)
+    return _decode(BytesIO(content), name, argument, ("PNG", "JPEG"))
+
+
+def _decode(file: Path | BytesIO, name: str, argument: str, formats: tuple[str, ...] | None = None) -> Float:
+    """Return the pixels of whatever Pillow reads of the given formats (None: all) as float32 (H, W) in [0, 1]."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
+            with Image.open(file, formats=formats) as opened:
                 picture = ImageOps.exif_transpose(opened) if "exif" in opened.info else opened
                 pixels = _grey(picture)
     except UnidentifiedImageError as error:
-        raise BadImage(argument, str(path), "not an image", "give a PNG, JPEG or DICOM file") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombWarning) as error:
+        raise BadImage(argument, name, "not an image", "give a PNG, JPEG or DICOM file") from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        Image.DecompressionBombWarning,
+        Image.DecompressionBombError,
+    ) as error:
         # Pillow tells of truncated files by OSError and of broken PNG chunks by SyntaxError
         raise BadImage(
-            argument, str(path), f"can not be decoded ({error})", "copy or download the file again"
+            argument, name, f"can not be decoded ({error})", "copy or download the file again"
         ) from error
     if pixels.size == 0 or not np.isfinite(pixels).all():
-        raise BadImage(argument, str(path), "holds no finite pixel values", "give another file")
+        raise BadImage(argument, name, "holds no finite pixel values", "give another file")
     return pixels
 
 

@@ -64,7 +64,7 @@ class Bench:
         threshold: the transfer classifier's own threshold.
         familiar: tells for pictures (B, 1, H, W) whether they are like the training data, or None.
         detecting: the evaluation detector at work, or None: no recess scores, no devices by boxes.
-        recess: whether the recess is what the task is read by: verdicts go by its score, and angles are measured.
+        read_by: what the task is read by, `ctr` or `scp`, by which verdicts go; None: no verdict depends on it.
         recess_floor: least shift of one picture's recess score that is called a change.
         answers: oracles by (row, target), filled by the runner.
         seen: row of each of the data set's own pictures by its content, filled by `survey`.
@@ -83,7 +83,7 @@ class Bench:
     threshold: float = 0.5
     familiar: Callable[[Tensor], Tensor] | None = None
     detecting: Detecting | None = None
-    recess: bool = False
+    read_by: str | None = "ctr"
     recess_floor: float = READING_FLOOR
     answers: dict[tuple[int, float], OracleAnswer] = field(default_factory=dict)
     base: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -170,7 +170,7 @@ class Bench:
     @property
     def measures_recess(self) -> bool:
         """Whether the costophrenic angle is measured beside the CTR."""
-        return self.recess or self.detecting is not None
+        return self.read_by == "scp" or self.detecting is not None
 
     def rows(self, part: Part, targets: Array, drawn: Drawn) -> pd.DataFrame:
         """Measure what was drawn.
@@ -230,14 +230,16 @@ class Bench:
             transfer_after=other,
             threshold=self.threshold,
             familiar=np.repeat(base["familiar"].to_numpy() > 0.5, width),
-            floor=self.recess_floor if self.recess else READING_FLOOR,
+            floor=self.recess_floor if self.read_by == "scp" else READING_FLOOR,
         )
         return finish(columns)
 
-    def _read(self, columns: Mapping[str, Array]) -> tuple[Array, Array]:
-        """What a verdict goes by (N,), before and after: the CTR, or the recess score where the task is read there."""
-        if not self.recess:
+    def _read(self, columns: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
+        """What a verdict goes by (N,), before and after: the CTR or the recess score; None where it is not measured."""
+        if self.read_by == "ctr":
             return columns["ctr_net_before"], columns["ctr_after"]
+        if self.read_by is None or self.detecting is None:
+            return None, None
         before, after = (
             both_sides(np.stack([columns[f"scp_{side}_{when}"] for side in SIDES], axis=1))
             for when in ("net_before", "after")
@@ -295,6 +297,10 @@ class Bench:
             values[f"angle_{side}_net_before"] = np.repeat(net[:, k], width)
             values[f"angle_{side}_after"] = after[:, k]
         return values
+
+    def rows_of(self, images: Tensor) -> Array:
+        """Row (N,) of each of the data set's own pictures (N, 1, H, W), -1 for any other picture."""
+        return np.array([self.seen.get(key, -1) for key in _contents(images)], dtype=np.int64)
 
     def _measured(self, images: Tensor, keys: Sequence[bytes]) -> tuple[Array, Array, Array]:
         """CTR, heart width and thorax width (N,) of pictures; the data set's own ones are not measured twice."""

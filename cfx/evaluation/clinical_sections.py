@@ -9,12 +9,6 @@ from cfx.evaluation.detecting import SIDES, both_sides
 from cfx.evaluation.sections import DIRECTIONS, Section, clinical_section
 from cfx.metrics.statistics import holm
 
-READ_AS = {"ctr": "ctr", "recess": "scp"}
-"""Measurement that a task is read by, by its name in the task's configuration."""
-
-RISES = {"ctr": 1, "scp": -1, "angle": 1}
-"""Which way each measurement moves as its own finding grows: effusion blunts the recess and opens its angle."""
-
 WHEN = ("before", "net_before", "after")
 
 
@@ -37,8 +31,8 @@ def clinical_sections(
     base: pd.DataFrame,
     oracle: pd.DataFrame | None,
     *,
-    direction: int,
-    measurement: str,
+    read_by: str | None,
+    directions: Mapping[str, int | None],
     repeat_errors: Mapping[str, float],
     resamples: int,
     seed: int,
@@ -47,14 +41,13 @@ def clinical_sections(
 
     Args:
         rows: of the method or control. base: all pictures of the split as they are. oracle: its rows, or None.
-        direction: +1 where what the task is read by rises with the finding; the others move as in `RISES`.
-        measurement: what the task is read by; it is named again under `measurement`, for reports.
+        read_by: the measurement that the task is read by, named again in the section where it was made.
+        directions: by measurement, +1 where it rises with the finding, -1 where it falls, None where neither is right.
         repeat_errors: 95 % repeat error by measurement.
         resamples, seed: of the bootstrap.
     """
     rows, base = with_recesses(rows), with_recesses(base)
     oracle = None if oracle is None else with_recesses(oracle)
-    read_as = READ_AS.get(measurement, "ctr")
 
     def section(name: str) -> Section:
         kind = name.partition("_")[0]
@@ -62,7 +55,7 @@ def clinical_sections(
             rows,
             base,
             name=name,
-            direction=direction if kind == READ_AS.get(measurement) else RISES[kind],
+            direction=directions.get(kind),
             repeat_error=repeat_errors.get(kind, float("nan")),
             oracle=oracle,
             resamples=resamples,
@@ -79,5 +72,5 @@ def clinical_sections(
         if set(measured) <= set(base) and base[measured].notna().any(axis=None):
             sections[name] = section(name)
             sections[name] |= {side: section(f"{name}_{side}") for side in SIDES}
-    sections["read_by"] = read_as if sections[read_as] is not None else None
+    sections["read_by"] = read_by if read_by is not None and sections[read_by] is not None else None
     return sections

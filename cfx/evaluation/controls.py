@@ -4,6 +4,7 @@
 *pixel descent* reaches it with noise that nobody can read. A metric that none of them fails measures nothing.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,8 +54,9 @@ class NearestReal(Control):
     """Gives the real picture of another patient that has the posterior asked for and looks most like the input.
 
     At an extreme target any picture beyond 0.8 (or under 0.2) is eligible, else those within `width` of the target,
-    or the ten nearest where there are fewer. Likeness is L1 of thumbnails of 16 pixels. An input that lies in the
-    pool itself is recognised, and all pictures of its patient are left out.
+    or the ten nearest where there are fewer. Likeness is L1 of thumbnails of 16 pixels. All pictures of the input's
+    patient are left out: of the one whom `patient_of` names, and of the one as whose picture it is recognised in the
+    pool.
 
     Args:
         blackbox: (B, 1, H, W) -> (B,) posterior.
@@ -62,12 +64,21 @@ class NearestReal(Control):
         posterior: (M,) of the pool.
         patients: (M,) int, patient number of each picture of the pool.
         width: half width of the window around a target.
+        patient_of: pictures (B, 1, H, W) -> patient number (B,) int, -1 where it is not known; the pool need not hold
+            the picture. None: nobody is asked.
     """
 
     def __init__(
-        self, blackbox: Any, images: Tensor, posterior: Tensor, patients: Tensor, width: float = 0.05
+        self,
+        blackbox: Any,
+        images: Tensor,
+        posterior: Tensor,
+        patients: Tensor,
+        width: float = 0.05,
+        patient_of: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__("nearest_real", blackbox)
+        self.patient_of = patient_of
         self.width = width
         self.images = images
         self.posterior = posterior.to(images.device)
@@ -95,6 +106,8 @@ class NearestReal(Control):
         far = torch.cdist(self._thumbnail(image), self.thumbnails, p=1)  # (B, M)
         closest, itself = far.min(dim=1)
         own = (closest < 1e-3).unsqueeze(1) & (self.patients[itself].unsqueeze(1) == self.patients)
+        if self.patient_of is not None:
+            own |= self.patient_of(image).to(self.patients).unsqueeze(1) == self.patients
         barred = ~self._eligible(targets) | own.unsqueeze(1)
         cost = far.unsqueeze(1).expand(-1, targets.shape[1], -1).masked_fill(barred, float("inf"))
         # every eligible picture may be the patient's own: then the nearest of another patient, whatever its posterior
@@ -114,6 +127,7 @@ class PixelDescent(Control):
     """
 
     draws_grid = False
+    ends = (END, 1 - END)
 
     def __init__(self, blackbox: Any, steps: int = 60, rate: float = 0.02, tolerance: float = 0.01) -> None:
         super().__init__("pixel_descent", blackbox)

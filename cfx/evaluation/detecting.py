@@ -84,6 +84,25 @@ def repeat_error_of(measure: Any, images: Tensor, seed: int = 0) -> float:
     return float(np.quantile(change, 0.95)) if len(change) else float("nan")
 
 
+def recess_repeat_errors(
+    finder: Finder | None, judge: Judge | None, images: Tensor, batch_size: int
+) -> dict[str, float]:
+    """95 % repeat errors of the recess score (`scp`) and of the angle; NaN for what is not measured.
+
+    Args:
+        finder: evaluation detector, or None.
+        judge: evaluation segmenter, or None where angles are not measured.
+        images: (N, 1, H, W), a sample of real pictures.
+        batch_size: pictures at a time.
+    """
+    found = {"scp": float("nan"), "angle": float("nan")}
+    if finder is not None and len(images):
+        found["scp"] = repeat_error_of(lambda seen: scores_of(finder, seen, batch_size), images)
+    if judge is not None and len(images):
+        found["angle"] = repeat_error_of(lambda seen: angles_of(judge, seen, batch_size), images)
+    return found
+
+
 def detector_section(
     found: Sequence[BoxSet], truth: Sequence[BoxSet | None] | None, trained_on: str | None = None
 ) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from PIL.PngImagePlugin import PngInfo
 from cfx.evaluation.explained import MARK, Picture
 
 
-def marked(image: Picture, text: str = MARK) -> Image.Image:
+def marked(image: Picture, text: str = MARK, share: float = 0.022) -> Image.Image:
     """The picture with the mark in its lower left corner, on a dark ground so that it always shows.
 
     Args:
         image: grey (H, W) in [0, 1].
         text: the mark.
+        share: height of its letters as a share of the picture's longer side; more for one that is shown smaller.
 
     Returns:
         8-bit grey, H x W.
@@ -20,7 +21,7 @@ def marked(image: Picture, text: str = MARK) -> Image.Image:
     picture = unmarked(image)
     height, width = image.shape
     draw = ImageDraw.Draw(picture)
-    size = max(11.0, 0.022 * max(height, width))
+    size = max(11.0, share * max(height, width))
     box = draw.textbbox((0, 0), text, font=ImageFont.load_default(size))
     # A narrow picture gets smaller letters rather than a mark that runs out of it.
     size = min(size, size * 0.96 * width / max(box[2], 1))

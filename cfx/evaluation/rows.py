@@ -68,6 +68,10 @@ COLUMNS = (
 TEXT = ("image_id", "patient_id", "view", "sex", "split", "group", "verdict")
 
 
+READ_AS = {"ctr": "ctr", "recess": "scp"}
+"""Columns that a task is read by, by its `measurement`; others are not measured yet."""
+
+
 class PictureSet(Protocol):
     """A data set of pictures in the order of its table (see `cfx.data.dataset.ChestXrayDataset`)."""
 
@@ -94,9 +98,30 @@ class Task(Protocol):
         ...
 
     @property
-    def direction(self) -> str:
-        """`up` where the measurement rises with the finding, else `down`."""
+    def measurement(self) -> str:
+        """What a radiologist would measure: `ctr`, or something else that no column holds yet."""
         ...
+
+    @property
+    def direction(self) -> str:
+        """`up` where that measurement rises with the finding, else `down`."""
+        ...
+
+
+def ctr_direction(measurement: str, direction: str) -> int | None:
+    """+1 where the CTR rises with a task's finding, -1 where it falls, None where the task measures something else."""
+    return _direction("ctr", measurement, direction)
+
+
+def recess_direction(measurement: str, direction: str) -> int | None:
+    """The same of the score of a healthy costophrenic recess."""
+    return _direction("recess", measurement, direction)
+
+
+def _direction(of: str, measurement: str, direction: str) -> int | None:
+    if measurement != of:
+        return None
+    return -1 if direction == "down" else 1
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,21 @@ import torch
 from torch import Tensor
 
 from cfx.evaluation.bench import Bench
-from cfx.evaluation.clinical_sections import READ_AS
 from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
-from cfx.evaluation.detecting import (
-    Detecting,
-    Finder,
-    angles_of,
-    detector_section,
-    repeat_error_of,
-    scores_of,
-)
+from cfx.evaluation.detecting import Detecting, Finder, detector_section, recess_repeat_errors
 from cfx.evaluation.judging import Judge, in_batches, repeat_error
-from cfx.evaluation.oracle import Oracle, OracleSearch
-from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, is_extreme
+from cfx.evaluation.oracle import CLIP, Oracle, OracleSearch
+from cfx.evaluation.rows import (
+    COLUMNS,
+    READ_AS,
+    Drawn,
+    Part,
+    PictureSet,
+    Task,
+    ctr_direction,
+    is_extreme,
+    recess_direction,
+)
 from cfx.evaluation.settings import Settings
 from cfx.evaluation.summary import Collected, summarise
 from cfx.explainers.base import Explainer
@@ -71,7 +73,7 @@ def evaluate(
         table: one row a picture: image_id, patient_id, and as far as known view, sex, age, split, device_path.
         dataset: the pictures in the same order, with `findings` where they have more labels than one.
         judge: evaluation segmenter, (B, 1, H, W) -> soft masks (B, 3, h, w).
-        task: the finding, what it is read by (`measurement`), and which way that moves.
+        task: the finding, what is measured of it, and which way that moves.
         transfer: independent classifier of the same finding, or None.
         transfer_threshold: its threshold from validation patients.
         finder: evaluation detector; None: no recess score, and devices only where masks tell of them.
@@ -97,52 +99,42 @@ def evaluate(
         ValueError: table and data set differ in length, or the grid does not run from 0 to 1.
     """
     settings = settings or Settings()
-    if len(table) != len(dataset):
-        raise ValueError(f"the table has {len(table)} rows and the data set {len(dataset)} pictures")
-    if (
-        settings.targets[0] != 0.0
-        or settings.targets[-1] != 1.0
-        or list(settings.targets) != sorted(settings.targets)
-    ):
-        raise ValueError(f"targets must rise from 0 to 1, not {settings.targets}")
-    findings = list(getattr(dataset, "findings", [task.finding]))
-    label = findings.index(task.finding) if task.finding in findings else 0
+    _check(table, dataset, settings)
     bench = Bench(
-        blackbox, judge, table.reset_index(drop=True), dataset, label, settings, torch.device(device),
-        transfer=transfer, threshold=transfer_threshold, familiar=familiar,
+        blackbox, judge, table.reset_index(drop=True), dataset, _label_of(dataset, task), settings,
+        torch.device(device), transfer=transfer, threshold=transfer_threshold, familiar=familiar,
         detecting=None if finder is None else Detecting(finder, settings.batch_size),
-        recess=READ_AS.get(getattr(task, "measurement", "ctr")) == "scp",
+        read_by=READ_AS.get(task.measurement),
     )  # fmt: skip
     run = Evaluation(bench, task, oracle, features, progress or (lambda what, done, count: None))
     bench.survey()
-    repeated = run.repeat_errors()
+    repeated = recess_repeat_errors(
+        finder, bench.judge if bench.measures_recess else None, run.sample(), settings.batch_size
+    )
     bench.recess_floor = repeated["scp"] if np.isfinite(repeated["scp"]) else bench.recess_floor
     run.find_oracles()
     rows = run.method(explainer, write_part, dict(finished or {}))
-    drawn = {
-        name: run.control(name) for name in CONTROLS if name in controls and (name != "oracle" or oracle)
-    }
-    collected = Collected(
-        rows=rows,
-        base=bench.base,
-        controls=drawn,
-        features=run.features_of_all(),
-        features_name=features_name if features is not None else None,
-        latent=latent,
-        repeat_error=repeated["ctr"],
-        repeat_errors=repeated,
-        threshold=transfer_threshold,
-        prior=float(getattr(blackbox, "prior", float("nan"))),
-        measurement=getattr(task, "measurement", "ctr"),
-        direction=-1 if task.direction == "down" else 1,
-        detector=run.detector_figures(boxes, finder_trained_on),
-        has_oracle=oracle is not None,
-        devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
-        device=str(device),
-        settings=settings,
-    )
+    drawn = run.controls(controls)
+    collected = run.collect(rows, drawn, features_name, latent)
+    own = None if finder is None else detector_section(bench.found, boxes, finder_trained_on)
+    collected = replace(collected, repeat_errors=repeated, detector=own)
     about.setdefault("method", explainer.name)
     return rows, summarise(collected, task=task.name, **about)
+
+
+def _check(table: pd.DataFrame, dataset: PictureSet, settings: Settings) -> None:
+    """Refuse a table of another data set, and a grid that does not rise from 0 to 1."""
+    if len(table) != len(dataset):
+        raise ValueError(f"the table has {len(table)} rows and the data set {len(dataset)} pictures")
+    targets = list(settings.targets)
+    if targets[0] != 0.0 or targets[-1] != 1.0 or targets != sorted(targets):
+        raise ValueError(f"targets must rise from 0 to 1, not {settings.targets}")
+
+
+def _label_of(dataset: PictureSet, task: Task) -> int:
+    """Which of the data set's labels is the finding; the only one where it names none."""
+    findings = list(getattr(dataset, "findings", [task.finding]))
+    return findings.index(task.finding) if task.finding in findings else 0
 
 
 class Evaluation:
@@ -168,6 +160,7 @@ class Evaluation:
         self.settings = bench.settings
         self.features, self.progress = features, progress
         self.drawn_features: dict[str, list[tuple[Array, Array]]] = {}
+        self.ends = {"oracle": (CLIP, 1 - CLIP)}
 
     def subset(self, sizes: Mapping[str, int], *more: str) -> npt.NDArray[np.int64]:
         """Rows of a reproducible subset, in order.
@@ -183,34 +176,6 @@ class Evaluation:
             rows = np.flatnonzero((self.bench.base["group"] == group).to_numpy())
             chosen.append(generator.permutation(rows)[:count])
         return np.sort(np.concatenate(chosen)).astype(np.int64)
-
-    def repeat_errors(self) -> dict[str, float]:
-        """95 % repeat errors of `ctr`, `scp` and `angle` on a sample of the pictures; NaN for what is not measured."""
-        half = self.settings.repeat_images // 2
-        rows, size, judge = (
-            self.subset({UP: half, DOWN: half}, MIDDLE),
-            self.settings.batch_size,
-            self.bench.judge,
-        )
-        found = dict.fromkeys(("ctr", "scp", "angle"), float("nan"))
-        if not len(rows):
-            return found
-        images = self.bench.load(rows).image
-        found["ctr"] = repeat_error(judge, images, size)
-        if self.bench.detecting is not None:
-            finder = self.bench.detecting.finder
-            found["scp"] = repeat_error_of(lambda seen: scores_of(finder, seen, size), images)
-        if self.bench.measures_recess:
-            found["angle"] = repeat_error_of(lambda seen: angles_of(judge, seen, size), images)
-        return found
-
-    def detector_figures(
-        self, truth: Sequence[BoxSet | None] | None, trained_on: str | None
-    ) -> dict[str, Any] | None:
-        """How good the evaluation detector is on the pictures as they are; None without one."""
-        if self.bench.detecting is None:
-            return None
-        return detector_section(self.bench.found, truth, trained_on)
 
     def find_oracles(self) -> None:
         """Search the oracles: the extremes of all pictures of both groups, the whole grid of a subset."""
@@ -255,6 +220,7 @@ class Evaluation:
         finished: dict[int, pd.DataFrame],
     ) -> pd.DataFrame:
         """Rows of the method for the whole grid of every picture, part by part."""
+        self.ends["method"] = explainer.ends
         step, count = self.settings.part_size, len(self.bench.base)
         back = set(self.subset({UP: self.settings.return_images, DOWN: self.settings.return_images}).tolist())
         tables = []
@@ -312,12 +278,18 @@ class Evaluation:
         returned[chosen] = way.images[:, 0].detach().to(returned)
         return replace(drawn, returned=returned, has_return=back)
 
+    def controls(self, wanted: Sequence[str]) -> dict[str, pd.DataFrame]:
+        """Rows of each control that is wanted, in the order of `CONTROLS`; the oracle only where there is one."""
+        names = [name for name in CONTROLS if name in wanted and (name != "oracle" or self.oracle)]
+        return {name: self.control(name) for name in names}
+
     def control(self, name: str) -> pd.DataFrame:
         """Rows of one control on its subset (the oracle: wherever it was searched)."""
         self.progress(name, 0, 1)
         if name == "oracle":
             return self._oracle_rows()
         made = self._make(name)
+        self.ends[name] = made.ends
         size = self.settings.control_images if made.draws_grid else self.settings.descent_images
         rows = self.subset({UP: size, DOWN: size}, *((MIDDLE,) if made.draws_grid else ()))
         tables = []
@@ -345,10 +317,14 @@ class Evaluation:
         count = len(self.bench.base)
         rows = np.sort(generator.permutation(count)[:POOL])
         pool = self.bench.load(rows)
-        _, patients = np.unique(
-            self.bench.base["patient_id"].to_numpy()[rows].astype(str), return_inverse=True
-        )
-        return NearestReal(blackbox, pool.image, pool.posterior, torch.from_numpy(patients))
+        _, numbers = np.unique(self.bench.base["patient_id"].to_numpy().astype(str), return_inverse=True)
+
+        def patient_of(images: Tensor) -> Tensor:
+            row = self.bench.rows_of(images)
+            return torch.from_numpy(np.where(row < 0, -1, numbers[row]))
+
+        patients = torch.from_numpy(numbers[rows])
+        return NearestReal(blackbox, pool.image, pool.posterior, patients, patient_of=patient_of)
 
     def _oracle_rows(self) -> pd.DataFrame:
         """The oracle as a method: all pictures of both groups at the extremes, the grid where it was asked."""
@@ -416,3 +392,45 @@ class Evaluation:
         if real:
             found["real"] = (rows, np.concatenate(real))
         return found
+
+    def sample(self) -> Tensor:
+        """Pictures of all groups on which repeat errors are measured, perhaps none."""
+        size = self.settings.repeat_images // 2
+        rows = self.subset({UP: size, DOWN: size}, MIDDLE)
+        return self.bench.load(rows).image
+
+    def repeat_error(self) -> float:
+        """95 % repeat error of the evaluation segmenter on a sample of all groups; NaN without a picture."""
+        images = self.sample()
+        if not len(images):
+            return float("nan")
+        return repeat_error(self.bench.judge, images, self.settings.batch_size)
+
+    def collect(
+        self,
+        rows: pd.DataFrame,
+        drawn: Mapping[str, pd.DataFrame],
+        features_name: str | None,
+        latent: Array | None,
+    ) -> Collected:
+        """Everything that the metrics are made of: rows of the method, of the drawn controls, and what they need."""
+        whose = "the phantom's" if self.oracle is not None else "the data's"  # only phantoms have an oracle
+        return Collected(
+            rows=rows,
+            base=self.bench.base,
+            controls=drawn,
+            features=self.features_of_all(),
+            features_name=features_name if self.features is not None else None,
+            latent=latent,
+            repeat_error=self.repeat_error(),
+            threshold=self.bench.threshold,
+            prior=getattr(self.bench.blackbox, "prior", None),
+            measurement=self.task.measurement,
+            direction=ctr_direction(self.task.measurement, self.task.direction),
+            recess_direction=recess_direction(self.task.measurement, self.task.direction),
+            has_oracle=self.oracle is not None,
+            devices_by=f"{whose} device masks" if rows["devices_before"].sum() > 0 else None,
+            device=str(self.bench.device),
+            ends=self.ends,
+            settings=self.settings,
+        )

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cfx.evaluation.clinical_sections import READ_AS, clinical_sections, with_recesses
+from cfx.evaluation.clinical_sections import clinical_sections, with_recesses
+from cfx.evaluation.rows import READ_AS
 from cfx.evaluation.sections import (
     DIRECTIONS,
     Section,
@@ -59,13 +60,15 @@ class Collected:
         repeat_error: of the evaluation segmenter, in CTR.
         repeat_errors: of the recess score (`scp`) and the costophrenic angle (`angle`), where they are measured.
         threshold: of the transfer classifier.
-        prior: of the black box.
+        prior: of the black box, None where nobody has stated it.
         measurement: what the task is read by, as in its configuration.
-        direction: +1 where that rises with the finding.
+        direction: +1 where the CTR rises with the finding, -1 where it falls, None where it is not what is measured.
+        recess_direction: the same of the score of a healthy recess.
         detector: how good the evaluation detector is, see `detecting.detector_section`; None without one.
         has_oracle: whether there is an oracle.
         devices_by: who says where devices are, None where nobody.
         device: what it was computed on.
+        ends: what each method aims at when asked for 0 and for 1 (see `Explainer.ends`); left out: 0 and 1.
         settings: sizes.
     """
 
@@ -78,13 +81,15 @@ class Collected:
     repeat_error: float = float("nan")
     repeat_errors: Mapping[str, float] = field(default_factory=dict)
     threshold: float = 0.5
-    prior: float = float("nan")
+    prior: float | None = None
     measurement: str = "ctr"
-    direction: int = 1
+    direction: int | None = 1
+    recess_direction: int | None = None
     detector: Mapping[str, Any] | None = None
     has_oracle: bool = False
     devices_by: str | None = None
     device: str = "cpu"
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
 
 
@@ -116,15 +121,17 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
     settings = collected.settings
     resamples, seed = settings.resamples, settings.seed
     oracle = collected.controls.get("oracle")
-    read_as = READ_AS.get(collected.measurement, "ctr")
+    recess = collected.recess_direction
     section: Section = {
-        "validity": validity_section(rows, np.array(settings.targets), resamples, seed),
+        "validity": validity_section(
+            rows, np.array(settings.targets), resamples, seed, collected.ends.get(name, (0.0, 1.0))
+        ),
         "clinical": clinical_sections(
             rows,
             collected.base,
             oracle,
-            direction=collected.direction,
-            measurement=collected.measurement,
+            read_by=READ_AS.get(collected.measurement),
+            directions={"ctr": collected.direction, "scp": recess, "angle": None if recess is None else -recess},
             repeat_errors={"ctr": collected.repeat_error, **collected.repeat_errors},
             resamples=resamples,
             seed=seed,
@@ -142,9 +149,7 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
         "transfer": transfer_section(rows, collected.base, oracle, collected.threshold, resamples, seed),
         "null_test": null_section(rows, resamples, seed),
         "drift": None,
-        "subgroups": subgroup_section(with_recesses(rows), collected.direction, read_as)
-        if name == "method"
-        else None,
+        "subgroups": subgroups(rows, collected) if name == "method" else None,
     }
     seconds = float(rows["seconds"].sum())
     section["speed"] = {
@@ -152,6 +157,14 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
         "device": collected.device,
     }
     return section
+
+
+def subgroups(rows: pd.DataFrame, collected: Collected) -> Section:
+    """Subgroups in the measurement that the task is read by, if it was made, else in the CTR."""
+    by_recess = READ_AS.get(collected.measurement) == "scp" and collected.detector is not None
+    if by_recess:
+        return subgroup_section(with_recesses(rows), collected.recess_direction, "scp")
+    return subgroup_section(rows, collected.direction)
 
 
 def summarise(
@@ -247,7 +260,8 @@ def _powerless(metrics: Mapping[str, Any], group: str) -> list[str]:
     own[group]["pixel_descent_share"] = noise
     if not _known(mine, noise):
         return []
-    own[group]["power"] = bool(noise <= COUNTERFEIT * mine)
+    # a share below 0 went the wrong way: nothing carried over
+    own[group]["power"] = bool(max(noise, 0.0) <= COUNTERFEIT * max(mine, 0.0))
     if own[group]["power"]:
         return []
     return [

@@ -35,9 +35,15 @@ class Counterfactual:
 
 
 class Explainer(nn.Module, ABC):
-    """A counterfactual method with the frozen black box that it explains."""
+    """A counterfactual method with the frozen black box that it explains.
+
+    Attributes:
+        name: of the method.
+        ends: the posteriors that it aims at when it is asked for 0 and for 1, where it knows that it stops short.
+    """
 
     name: str
+    ends: tuple[float, float] = (0.0, 1.0)
 
     @abstractmethod
     def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:

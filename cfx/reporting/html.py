@@ -1,15 +1,15 @@
-"""report.html: one file with everything in it, nothing fetched, readable on a phone."""
+"""report.html: one file with everything in it, nothing fetched, readable on a phone, and without its script too."""
 
 from base64 import b64encode
 from collections.abc import Mapping
 from html import escape
-from importlib import resources
 from pathlib import PurePath
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from cfx.reporting.charts import ctr_figure, validity_figure
+from cfx.reporting.progression_widget import asset, source_hash
 from cfx.reporting.run_files import RunFiles, interval_at
 from cfx.reporting.sentences import limits, verdict, worse
 from cfx.reporting.strips_html import strips_html
@@ -29,8 +29,9 @@ from cfx.reporting.tables import (
 LARGEST = 4_800_000
 """Bytes of a report, under the 5 MB that a mail or a phone takes; the progressions get what the rest leaves."""
 
-# The browser itself is told to fetch nothing, whatever the page should hold by mistake.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+# The browser itself is told to fetch nothing and to run the knob alone, whatever the page should hold by mistake.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {script}"
+_START = "cfxProgression.enhance(document);\n"
 
 
 def _numbers(run: RunFiles) -> str:
@@ -156,15 +157,18 @@ def report_html(run: RunFiles) -> str:
         run: the evaluation's files.
 
     Returns:
-        HTML of at most 5 MB, without a script, a link or anything to fetch.
+        HTML of at most 5 MB, without a link or anything to fetch. Its one script makes a knob of each progression;
+        without it all pictures stand side by side.
     """
     found = verdict(run)
     metrics = run.metrics
     title = f"{metrics.get('task')} · {metrics.get('data')} · {metrics.get('method')}"
-    style = resources.files("cfx.reporting").joinpath("page.css").read_text(encoding="utf-8")
+    style = asset("page.css") + asset("progression.css")
+    script = asset("progression.js") + _START
+    policy = _POLICY.format(script=source_hash(script))
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{style}</style></head><body>"
     )
@@ -180,7 +184,7 @@ def report_html(run: RunFiles) -> str:
     items = "".join(f"<li>{escape(text)}</li>" for text in limits(run))
     bottom = (
         f"{_charts(run)}<h2>The numbers</h2>{tables}<h2>How to reproduce it</h2>{_how(run)}"
-        f"<h2>Limits</h2><ul>{items}</ul></body></html>\n"
+        f"<h2>Limits</h2><ul>{items}</ul><script>{script}</script></body></html>\n"
     )
     fixed_size = len(head.encode()) + len(top.encode()) + len(bottom.encode())
     strips = ""

@@ -1,28 +1,23 @@
-"""Progressions as HTML: pictures side by side that scroll sideways on a phone, filtered by true and false calls."""
+"""Progressions as HTML: pictures side by side that scroll sideways on a phone, filtered by true and false calls.
 
-from base64 import b64encode
+The numbers of each picture stand on its cell too, and what changed beside them: `progression.js` makes a knob of them.
+"""
+
 from collections.abc import Sequence
 from html import escape
-from io import BytesIO
 
 import numpy as np
 from PIL import Image
 
 from cfx.evaluation.explained import INTERPRET
 from cfx.evaluation.marking import marked, unmarked
+from cfx.reporting.progression_widget import change_scale, change_uri, jpeg_uri
 from cfx.reporting.progressions import CALLS, Strip, difference_map, strip_of
 from cfx.reporting.run_files import Example, GreyImage
 from cfx.reporting.style import READING_FLOOR
 
 SMALLEST = 208
 """Pixels that a picture is enlarged to before the mark is written, or its letters could not be read."""
-
-
-def _inline(picture: Image.Image) -> str:
-    """The picture as a data URI (JPEG, which is a third of a PNG for grey values with noise)."""
-    buffer = BytesIO()
-    picture.save(buffer, format="JPEG", quality=88, subsampling=0, optimize=True)
-    return "data:image/jpeg;base64," + b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _enlarged(picture: GreyImage) -> GreyImage:
@@ -36,14 +31,24 @@ def _enlarged(picture: GreyImage) -> GreyImage:
 
 
 def _cell(
-    heading: str, source: str, posterior: float, target: float | None, ctr: float | None, shift: str
+    heading: str,
+    source: str,
+    posterior: float,
+    target: float | None,
+    ctr: float | None,
+    shift: str,
+    change: str = "",
 ) -> str:
-    """A picture with its heading, the bar of the posterior and the numbers under it."""
+    """A picture with its heading, the bar of the posterior and the numbers under it; `change` is for the knob."""
     tick = "" if target is None else f'<i style="left:{100 * target:.1f}%"></i>'
     measured = "CTR not measurable" if ctr is None else f"CTR {ctr:.2f}{shift}"
     alt = f"{heading}: posterior {posterior:.2f}, {measured}"
+    facts = {"posterior": f"{posterior:.4f}", "ctr": "" if ctr is None else f"{ctr:.4f}"}
+    if target is not None:
+        facts |= {"target": f"{target:g}", "change": change}
+    data = "".join(f' data-{name}="{value}"' for name, value in facts.items())
     return (
-        f'<div class="cell"><b>{escape(heading)}</b><img src="{source}" alt="{escape(alt)}" loading="lazy">'
+        f'<div class="cell"{data}><b>{escape(heading)}</b><img src="{source}" alt="{escape(alt)}" loading="lazy">'
         f'<div class="bar"><span style="width:{100 * posterior:.1f}%"></span>{tick}</div>'
         f"<small>posterior {posterior:.2f}</small><small>{measured}</small></div>"
     )
@@ -68,20 +73,21 @@ def strip_html(example: Example, most: int = 6) -> str:
     cells = [
         _cell(
             "original",
-            _inline(unmarked(_enlarged(strip.original))),
+            jpeg_uri(unmarked(_enlarged(strip.original))),
             strip.p_before,
             None,
             strip.ctr_before,
             "",
         )
     ]
+    scale = change_scale(strip.original, [strip.steps[0], strip.steps[-1]])
     for target, step, posterior, ctr in zip(
         strip.targets, strip.steps, strip.posterior, strip.ctr, strict=True
     ):
-        source = _inline(marked(_enlarged(step)))
-        cells.append(
-            _cell(f"asked for {target:g}", source, posterior, target, ctr, _shift(ctr, strip.ctr_before))
-        )
+        source = jpeg_uri(marked(_enlarged(step)))
+        shift = _shift(ctr, strip.ctr_before)
+        change = change_uri(strip.original, step, scale)
+        cells.append(_cell(f"asked for {target:g}", source, posterior, target, ctr, shift, change))
     cells.append(_difference(strip))
     call = CALLS.get(example.call or "", "call unknown")
     facts = [call, f"{example.rank} of its group", example.note]
@@ -89,7 +95,7 @@ def strip_html(example: Example, most: int = 6) -> str:
     if example.verdict and example.verdict != INTERPRET:
         verdict = f'<p class="refused">{escape(example.verdict)}</p>'
     return (
-        f'<figure class="strip" data-call="{escape(example.call or "none")}">'
+        f'<figure class="strip" data-call="{escape(example.call or "none")}" data-floor="{READING_FLOOR}">'
         f"<figcaption><b>{escape(strip.title[0])}</b> "
         f"{escape(example.patient_id)} · {escape(' · '.join(fact for fact in facts if fact))}</figcaption>{verdict}"
         f'<div class="cells">{"".join(cells)}</div></figure>'
@@ -101,7 +107,7 @@ def _difference(strip: Strip) -> str:
     changed, original = _enlarged(strip.steps[strip.end]), _enlarged(strip.original)
     scale = max(0.05, float(np.percentile(np.abs(changed - original), 99.5)))
     colours = np.clip(difference_map(original, changed, scale), 0.0, 1.0)
-    source = _inline(Image.fromarray(np.rint(colours * 255).astype(np.uint8)))
+    source = jpeg_uri(Image.fromarray(np.rint(colours * 255).astype(np.uint8)))
     return (
         f'<div class="cell"><b>what changed</b><img src="{source}" alt="difference map" loading="lazy">'
         f'<small><span class="darker">darker</span> · <span class="brighter">brighter</span></small>'

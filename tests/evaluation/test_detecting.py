@@ -137,8 +137,9 @@ def test_the_figures_have_the_keys_of_the_ratio_and_tell_the_truth(judged: Any) 
         assert figures["not_measurable"] == 0
         for side in ("left", "right"):
             assert set(clinical["scp"][side][group]) == set(figures)
-        # the ratio of the toy heart rises with its finding whatever the task is read by
-        assert clinical["ctr"][group]["moved_right"] == 1
+        # of what the task is not read by, no way is the right one
+        assert clinical["ctr"][group]["moved_right"] is None
+        assert clinical["angle"] is None or set(clinical["angle"][group]) == set(figures)
     nothing = metrics["controls"]["nothing"]["clinical"]["scp"]["up"]
     assert nothing["shift_net"] == 0 and nothing["moved_right"] == 0
     assert list(metrics["subgroups"]["view"]["PA"]["up"]["ci95"]) == ["reach", "shift_net", "moved_right"]
@@ -188,7 +189,7 @@ def test_a_task_read_by_the_recess_without_a_detector_measures_nothing(world: An
         controls=(),
     )  # fmt: skip
     assert metrics["clinical"]["scp"] is None and metrics["detector"] == {"ap50": None}
-    assert rows["verdict"].str.contains("measurement not made").all()
+    assert not rows["verdict"].str.contains("measurement|shift").any()  # what is not measured is no reason
     assert rows["scp_left_after"].isna().all()
 
 
