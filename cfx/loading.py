@@ -62,8 +62,8 @@ def check_given(config: Config) -> list[str]:
 
     Raises:
         MissingPath: naming `blackbox.path`, `anatomy.path`, `anatomy.judge_path` or their like of the detector.
-        CheckpointMismatch: it is of another finding, or no detector. BadValue: `blackbox.prior`, or phantoms would judge
-            real X-rays.
+        CheckpointMismatch: it is of another finding, or no detector.
+        BadValue: `blackbox.prior`, or a detector that knows phantoms alone would score real X-rays.
     """
     blackbox, anatomy = config["blackbox"], config["anatomy"]
     prior = blackbox.get("prior")

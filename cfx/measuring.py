@@ -97,8 +97,8 @@ def evaluate_into(
         The metrics.
 
     Raises:
-        UserError: the configuration's `evaluation` does not fit its schema, or the run's detector was trained on phantoms
-            and the data are X-rays.
+        UserError: the configuration's `evaluation` does not fit its schema, or the run's detector was trained on
+            phantoms and the data are X-rays.
     """
     node = read(EvaluationNode, config["evaluation"], "evaluation")
     wanted = (config.get("detector") or {}).get("kind", "none") != "none"

@@ -102,7 +102,17 @@ def test_a_session_refuses_what_does_not_fit_before_it_makes_anything(
 
 CHOICES = [
     f"{group}={file.stem}"
-    for group in ("task", "model", "trainer", "logger", "evaluation", "blackbox", "anatomy", "detector", "experiment")
+    for group in (
+        "task",
+        "model",
+        "trainer",
+        "logger",
+        "evaluation",
+        "blackbox",
+        "anatomy",
+        "detector",
+        "experiment",
+    )
     for file in sorted((CONF / group).glob("*.yaml"))
 ]
 

@@ -131,7 +131,11 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
             collected.base,
             oracle,
             read_by=READ_AS.get(collected.measurement),
-            directions={"ctr": collected.direction, "scp": recess, "angle": None if recess is None else -recess},
+            directions={
+                "ctr": collected.direction,
+                "scp": recess,
+                "angle": None if recess is None else -recess,
+            },
             repeat_errors={"ctr": collected.repeat_error, **collected.repeat_errors},
             resamples=resamples,
             seed=seed,
