@@ -4,17 +4,19 @@ Files give pixels of the picture as it was when somebody drew on it. Here they b
 that they fit the picture at any size it is read at (see `cfx.data.reading.to_square`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cfx.data.box_files import Drawn, read_coco, read_voc
-from cfx.errors import MissingPath, UnknownChoice, WrongLayout, nearest
-from cfx.metrics.boxes import CLASSES, BoxSet
+from cfx.data.source import Source
+from cfx.errors import BadValue, MissingPath, UnknownChoice, WrongLayout, nearest
+from cfx.metrics.boxes import CLASSES, DEVICES, BoxSet, labels_of
 
 Boxes = dict[str, BoxSet]
 """Boxes by image_id. A picture that was looked at and has none is in it with an empty set; others are not in it."""
@@ -111,6 +113,36 @@ class BoxFiles:
                 raise WrongLayout(self.argument, self.path, f"names the picture {name} twice", "leave one")
             found[name] = self.shares(each)
         return found
+
+
+def known_boxes(source: Source, table: BoxTable | None, frame: pd.DataFrame) -> Boxes:
+    """Return the boxes of the pictures of a table, from files beside the data set or from its source.
+
+    Raises:
+        BadValue: nobody knows any, or the files know none of these pictures.
+
+    """
+    origin = table if table is not None else source
+    if not hasattr(origin, "boxes"):
+        raise BadValue(
+            "data",
+            source.name,
+            "has no boxes to train a detector on",
+            "give detector=boxes detector.boxes.path=FILE",
+        )
+    found: Boxes = origin.boxes(frame)
+    if not found:
+        example = frame["image_id"].iloc[0] if len(frame) else "none"
+        where = getattr(origin, "path", source.name)
+        raise BadValue(
+            "detector.boxes", where, f"names no picture of the data, such as {example}", "give their boxes"
+        )
+    return found
+
+
+def carry_devices(sets: Sequence[BoxSet]) -> npt.NDArray[np.int64]:
+    """Return 1 for each picture with the box of a device, else 0."""
+    return np.array([np.isin(each.label, labels_of(DEVICES)).any() for each in sets], dtype=np.int64)
 
 
 def _places(image_ids: list[str]) -> dict[str, str | None]:

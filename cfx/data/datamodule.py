@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from cfx.data import loading
 from cfx.data.annotations import Annotations
 from cfx.data.batch import Batch
-from cfx.data.boxes import Boxes, BoxTable
+from cfx.data.boxes import Boxes, BoxTable, carry_devices, known_boxes
 from cfx.data.dataset import ChestXrayDataset, Transform
 from cfx.data.frames import VIEWS
 from cfx.data.labels import apply_policy, check_findings, check_positives
@@ -27,7 +27,6 @@ from cfx.data.sampler import StepSampler
 from cfx.data.source import MaskTable, Source
 from cfx.data.splits import Splits, patient_hash
 from cfx.errors import BadValue, EmptySplit, UnknownChoice, nearest
-from cfx.metrics.boxes import DEVICES, labels_of
 
 log = logging.getLogger(__name__)
 
@@ -315,11 +314,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
             positive = (dataset.labels[:, column] == 1.0).astype(np.int64)
             return positive, np.array([1 - self.balance_share, self.balance_share])
         if self.balance == "devices":
-            sets = dataset.boxes or []
-            carries = np.array(
-                [bool(np.isin(each.label, labels_of(DEVICES)).any()) for each in sets], dtype=np.int64
-            )
-            return carries, np.array([1 - self.balance_share, self.balance_share])
+            return carry_devices(dataset.boxes or []), np.array([1 - self.balance_share, self.balance_share])
         if self.balance in ("posterior", "posterior_root"):
             if dataset.posterior is None:
                 raise BadValue(
@@ -404,31 +399,6 @@ class ChestXrayDataModule(pl.LightningDataModule):
         # Lightning only knows of loaders that keep their own place; here the sampler is set to it
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         self._step = int(state_dict["step"])
-
-
-def known_boxes(source: Source, table: BoxTable | None, frame: pd.DataFrame) -> Boxes:
-    """Return the boxes of the pictures of a table, from files beside the data set or from its source.
-
-    Raises:
-        BadValue: nobody knows any, or the files know none of these pictures.
-
-    """
-    origin = table if table is not None else source
-    if not hasattr(origin, "boxes"):
-        raise BadValue(
-            "data",
-            source.name,
-            "has no boxes to train a detector on",
-            "give detector=boxes detector.boxes.path=FILE",
-        )
-    found: Boxes = origin.boxes(frame)
-    if not found:
-        example = frame["image_id"].iloc[0] if len(frame) else "none"
-        where = getattr(origin, "path", source.name)
-        raise BadValue(
-            "detector.boxes", where, f"names no picture of the data, such as {example}", "give their boxes"
-        )
-    return found
 
 
 def _check_choice(argument: str, value: str, choices: Sequence[str]) -> None:
