@@ -7,6 +7,7 @@ module knows only which nodes belong together.
 import math
 from typing import Any, cast
 
+import pandas as pd
 import pytorch_lightning as pl
 from torch import nn
 
@@ -15,6 +16,7 @@ from cfx.classifiers.blackbox import BlackBox
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.errors import BadValue, CheckpointMismatch, UnknownChoice, nearest
 from cfx.explainers.base import Explainer
+from cfx.metrics.boxes import BoxSet
 from cfx.runs import Run
 
 Config = dict[str, Any]
@@ -59,8 +61,23 @@ def data_module(
         "limit": 48 if smoke else node.get("limit"),
         "seed": config["seed"],
         "masks_from": build(node["masks"], place="anatomy.masks") if node.get("masks") else None,
+        "boxes_from": build(node["boxes"], place="detector.boxes") if node.get("boxes") else None,
     }
+    if config["model"]["name"] == "detector":
+        settings["extras"] = ("boxes",)
     return ChestXrayDataModule(source(config), part=part, batch_size=batch_size, **{**settings, **extra})
+
+
+def true_boxes(config: Config, data: ChestXrayDataModule, table: pd.DataFrame) -> list[BoxSet | None] | None:
+    """Return the boxes drawn by hand or known of a phantom, in the order of a table, None for a picture that nobody
+    looked at; None alone where no boxes belong to these data.
+    """
+    node = (config.get("detector") or {}).get("boxes")
+    origin = build(node, place="detector.boxes") if node else data.source
+    if not hasattr(origin, "boxes"):
+        return None
+    known = origin.boxes(table)
+    return [known.get(str(name)) for name in table["image_id"]]
 
 
 def findings(config: Config) -> list[str]:

@@ -8,17 +8,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from cfx import chain
+from cfx.anatomy.detection import Finder
+from cfx.anatomy.detection_networks import DetectionNetwork
 from cfx.anatomy.masks import soft_masks
 from cfx.assembly import black_box_of, data_module, explainer_of, is_trained, trained_network
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.exported import from_exported
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
 from cfx.data.splits import differences, has_official
-from cfx.errors import BadValue, MissingPath, UnknownChoice
+from cfx.errors import BadValue, CheckpointMismatch, MissingPath, UnknownChoice
 from cfx.explainers.base import Explainer
 from cfx.files import write_atomic
 from cfx.runs import Run
@@ -36,6 +39,7 @@ class LoadedRun:
     explainer: draws counterfactuals. blackbox: what is explained. segmenter, judge: soft masks (B, 3, H, W) of images,
     the first for training, the second for measuring; None where the run has none. transfer: the independent classifier.
     threshold: the posterior from which on that one calls the finding, by validation patients.
+    finder: the detector that measures, None where the run has none; finder_data: the data node it was trained on.
     """
 
     run: Run
@@ -46,16 +50,20 @@ class LoadedRun:
     judge: Any
     transfer: BlackBox | None
     threshold: float = DEFAULT_THRESHOLD
+    finder: Finder | None = None
+    finder_data: Config | None = None
 
 
 def check_given(config: Config) -> list[str]:
-    """Refuse a black box or segmenter that is not there, before anything is trained for it.
+    """Refuse a black box, segmenter or detector that is not there or does not fit, before anything is trained for it.
 
     Returns:
         Warnings of given runs that may have been trained on patients whom this run tests.
 
     Raises:
-        MissingPath: naming `blackbox.path`, `anatomy.path` or `anatomy.judge_path`. BadValue: `blackbox.prior`.
+        MissingPath: naming `blackbox.path`, `anatomy.path`, `anatomy.judge_path` or their like of the detector.
+        CheckpointMismatch: it is of another finding, or no detector.
+        BadValue: `blackbox.prior`, or a detector that knows phantoms alone would score real X-rays.
     """
     blackbox, anatomy = config["blackbox"], config["anatomy"]
     prior = blackbox.get("prior")
@@ -73,6 +81,7 @@ def check_given(config: Config) -> list[str]:
     for role, key in (("segmenter", "path"), ("judge", "judge_path")):
         if anatomy.get(key):
             given[role] = Run.open(anatomy[key], f"anatomy.{key}").config
+    given |= _check_detector(config)
 
     def official() -> bool:
         data = data_module(config, part=config["model"]["part"], batch_size=1)
@@ -80,6 +89,40 @@ def check_given(config: Config) -> list[str]:
         return has_official(data.source.frame())
 
     return patient_warnings(config, given, official)
+
+
+def _check_detector(config: Config) -> dict[str, Config]:
+    """Refuse detectors that are none, and those that only know phantoms where the data are X-rays.
+
+    Returns:
+        The configurations that given ones were trained with, by role.
+    """
+    given: dict[str, Config] = {}
+    if not chain.detects(config):
+        return given
+    node = config["detector"]
+    for role, key in (("detector", "path"), ("box_judge", "judge_path")):
+        if node.get(key):
+            given[role] = Run.open(node[key], f"detector.{key}").config
+            name = given[role]["model"]["name"]
+            if name != "detector":
+                problem, remedy = f"is a run of model={name}", "give the run of a detector"
+                raise CheckpointMismatch(f"detector.{key}", node[key], problem, remedy)
+            refuse_phantoms(given[role]["data"], config["data"], f"detector.{key}", str(node[key]))
+    for part in chain.detector_configs(config).values():
+        refuse_phantoms(part["data"], config["data"], "detector.data", part["data"]["name"])
+    return given
+
+
+def refuse_phantoms(trained_on: Config, data: Config, argument: str, value: str) -> None:
+    """Refuse a detector trained on phantoms for real X-rays: what it scores there means nothing.
+
+    Raises:
+        BadValue: naming the argument.
+    """
+    if chain.is_phantom(trained_on) and not chain.is_phantom(data):
+        problem = f"a detector trained on phantoms does not score the real X-rays of data={data['name']}"
+        raise BadValue(argument, value, problem, "give one trained on X-rays, or detector=none")
 
 
 def patient_warnings(
@@ -207,6 +250,14 @@ def load_segmenter(part: Run, device: str | torch.device = "cpu") -> Any:
     return partial(soft_masks, network, size=None, native=int(part.config["data"]["size"]))
 
 
+def load_finder(part: Run, device: str | torch.device = "cpu") -> Finder | None:
+    """Return a detector ready to find boxes on images (B, 1, H, W) in [-1, 1], None where there is no part."""
+    if not part.weights_file.is_file():
+        return None
+    network = trained_network(part).requires_grad_(False).to(device)
+    return Finder(cast(DetectionNetwork, network), native=int(part.config["data"]["size"]))
+
+
 def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu") -> LoadedRun:
     """Return a finished explainer's run, `pretrained/X` included, with everything on one device.
 
@@ -225,6 +276,9 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
     blackbox = load_black_box(run).to(device)
     made = explainer_of(config, trained_network(run) if is_trained(config) else None, blackbox)
     transfer = run.part("transfer")
+    detectors = [
+        part for part in (run.part("box_judge"), run.part("detector")) if part.weights_file.is_file()
+    ]
     return LoadedRun(
         run=run,
         config=config,
@@ -236,4 +290,6 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
         if transfer.weights_file.is_file()
         else None,
         threshold=float(transfer.calibration().get("threshold", DEFAULT_THRESHOLD)),
+        finder=load_finder(detectors[0], device) if detectors else None,
+        finder_data=detectors[0].config["data"] if detectors else None,
     )

@@ -12,15 +12,25 @@ from cfx.data.datamodule import ChestXrayDataModule
 from cfx.data.dataset import ChestXrayDataset
 from cfx.data.splits import has_official
 from cfx.evaluation import parts
+from cfx.evaluation.detecting import detector_section
 from cfx.evaluation.examples import write_examples
 from cfx.evaluation.familiarity import Familiarity
 from cfx.evaluation.features import LastLinear
 from cfx.evaluation.given import Given
 from cfx.evaluation.runner import evaluate
+from cfx.evaluation.sections import counts
 from cfx.evaluation.settings import Settings
 from cfx.fitting import peak_mib
 from cfx.instruments import Instruments
-from cfx.loading import LoadedRun, load_explainer, load_segmenter, patient_warnings, trained_with
+from cfx.loading import (
+    LoadedRun,
+    load_explainer,
+    load_finder,
+    load_segmenter,
+    patient_warnings,
+    refuse_phantoms,
+    trained_with,
+)
 from cfx.naming import slug
 from cfx.reporting.report import write_report
 from cfx.runs import Evaluation, Run
@@ -31,7 +41,7 @@ FEATURES = "the last hidden layer of the independent (transfer) classifier"
 
 
 def measure_part(run: Run, data: ChestXrayDataModule, smoke: bool = False) -> None:
-    """Write how good a trained classifier or segmenter is on test patients: a row an image, and metrics.json."""
+    """Write how good a trained part is on test patients: a row an image, and metrics.json."""
     config = run.config
     dataset = data.dataset("test")
     split = {"data": config["data"]["name"], "split": "test"}
@@ -46,6 +56,12 @@ def measure_part(run: Run, data: ChestXrayDataModule, smoke: bool = False) -> No
             **split,
             "blackbox": parts.classifier_metrics(table, prior),
         }
+    elif config["model"]["name"] == "detector":
+        finder = load_finder(run)
+        assert finder is not None
+        table, found = parts.detect(finder, dataset)
+        figures = detector_section(found, dataset.boxes, config["data"]["name"])
+        metrics = {"schema": 1, "task": None, **split, "detector": figures | counts(table)}
     else:
         table = parts.segment(load_segmenter(run), dataset)
         metrics = {"schema": 1, "task": None, **split, "anatomy": parts.segmenter_metrics(table)}
@@ -85,9 +101,14 @@ def evaluate_into(
         The metrics.
 
     Raises:
-        UserError: the configuration's `evaluation` does not fit its schema.
+        UserError: the configuration's `evaluation` does not fit its schema, or the run's detector was trained on
+            phantoms and the data are X-rays.
     """
     node = read(EvaluationNode, config["evaluation"], "evaluation")
+    wanted = (config.get("detector") or {}).get("kind", "none") != "none"
+    finder = loaded.finder if wanted else None
+    if finder is not None and loaded.finder_data is not None:
+        refuse_phantoms(loaded.finder_data, config["data"], "data", config["data"]["name"])
     data = assembly.data_module(config, part=config["model"]["part"], batch_size=node.batch_size, smoke=smoke)
     dataset = data.dataset(node.split)
     table = dataset.table
@@ -103,6 +124,9 @@ def evaluate_into(
         task=read(Task, config["task"], "task"),
         transfer=loaded.transfer,
         transfer_threshold=loaded.threshold,
+        finder=finder,
+        boxes=None if finder is None else assembly.true_boxes(config, data, table),
+        finder_trained_on=(loaded.finder_data or {}).get("name"),
         oracle=data.source.oracle(),
         settings=settings,
         features=LastLinear(loaded.transfer) if loaded.transfer is not None else None,

@@ -60,7 +60,8 @@ class Fit:
     val_every: int = dataclasses.field(metadata=_at_least(1))
     batch_size: int = dataclasses.field(metadata=_at_least(1))
     balance: str | None = dataclasses.field(
-        default=None, metadata=_one_of("finding", "posterior", "posterior_root", "extremes")
+        default=None,
+        metadata=_one_of("finding", "posterior", "posterior_root", "extremes", "devices"),
     )
     balance_share: float = dataclasses.field(default=0.5, metadata=_within(0, 1))
     monitor: str | None = None
@@ -133,6 +134,8 @@ NODES: dict[str, type[Any]] = {
     "blackbox.transfer.fit": Fit,
     "anatomy.model.fit": Fit,
     "anatomy.judge.fit": Fit,
+    "detector.model.fit": Fit,
+    "detector.judge.fit": Fit,
     "trainer": Trainer,
     "logger": LoggerNode,
     "evaluation": EvaluationNode,

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
 from cfx import assembly, calibrating, chain
+from cfx.anatomy.detector import Detector
 from cfx.build import build
 from cfx.chain import Config, Stage, rank
 from cfx.classifiers.module import Classifier
@@ -20,8 +22,9 @@ from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
 from cfx.evaluation.rows import ctr_direction
 from cfx.explainers.base import Explainer
+from cfx.explainers.gan.losses import fill_boxes
 from cfx.fitting import device_of, fit, peak_mib, shipped
-from cfx.loading import check_given, external_part, load_black_box, load_segmenter
+from cfx.loading import check_given, external_part, load_black_box, load_finder, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
 from cfx.schema import check
@@ -95,7 +98,7 @@ class Session:
             measure_run(run, device=self.device, smoke=self.smoke)
 
     def _train_part(self, config: Config, run: Run, role: str) -> None:
-        """Train and measure one classifier or segmenter in its own run folder."""
+        """Train and measure one classifier, segmenter or detector in its own run folder."""
         _say(f"{role}: training {config['model']['name']} in {run.name}")
         if rank() == 0:
             run.write_config(config)
@@ -113,6 +116,8 @@ class Session:
                 # not by val_dataloader(): under DDP that holds this process's share alone
                 valid = data.dataset("valid").batches(calibrating.BATCH)
                 module.calibrate(valid, prior=float(model.get("prior", 0.5)))
+            elif isinstance(module, Detector):
+                module.calibrate(data.dataset("valid").batches(calibrating.BATCH))
             run.write_weights(shipped(module).state_dict())
             measure_part(run, data, smoke=self.smoke)
             run.mark_finished()
@@ -136,9 +141,10 @@ class Session:
         """Copy the parts that a run needs into it."""
         for role, config in chain.part_configs(self.config).items():
             run.copy_part(role, chain.run_of(config, self.root))
-        for role, value in (("segmenter", "path"), ("judge", "judge_path")):
-            if self.config["anatomy"].get(value):
-                run.copy_part(role, Run.open(self.config["anatomy"][value], f"anatomy.{value}"))
+        for group, roles in (("anatomy", ("segmenter", "judge")), ("detector", ("detector", "box_judge"))):
+            for role, value in zip(roles, ("path", "judge_path"), strict=True):
+                if (self.config.get(group) or {}).get(value):
+                    run.copy_part(role, Run.open(self.config[group][value], f"{group}.{value}"))
         kind = self.config["blackbox"]["kind"]
         if kind == "checkpoint":
             run.copy_part("blackbox", Run.open(self.config["blackbox"]["path"], "blackbox.path"))
@@ -178,8 +184,22 @@ class Session:
         _say("annotations: masks, devices and posteriors, once an image")
         blackbox = load_black_box(run).to(self.device)
         segmenter = None if segmenting is None else load_segmenter(segmenting, self.device)
+        finder = load_finder(run.part("detector"), self.device)
+
+        def device_map(image: Tensor) -> Tensor:
+            assert finder is not None
+            return fill_boxes(finder.device_boxes(image), *image.shape[-2:])
+
+        # A data set's own masks of devices come before boxes about them.
+        boxes_stand_in = finder is not None and data.dataset("train").devices is None
         found = [
-            Annotations.compute(data.dataset(split), segmenter, blackbox, device=self.device)
+            Annotations.compute(
+                data.dataset(split),
+                segmenter,
+                blackbox,
+                device_map if boxes_stand_in else None,
+                device=self.device,
+            )
             for split in ("train", "valid")
         ]
         _joined(found).save(folder)

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from cfx.data import loading
 from cfx.data.annotations import Annotations
 from cfx.data.batch import Batch
+from cfx.data.boxes import Boxes, BoxTable, carry_devices, known_boxes
 from cfx.data.dataset import ChestXrayDataset, Transform
 from cfx.data.frames import VIEWS
 from cfx.data.labels import apply_policy, check_findings, check_positives
@@ -55,13 +56,16 @@ class ChestXrayDataModule(pl.LightningDataModule):
         transform: augmentation of the training pictures, or None.
         annotations: masks, devices and posteriors computed before; they take the place of the source's.
         masks_from: table of published masks, joined to the source's.
-        balance: None, `finding` (positives of the finding make `balance_share` of the draws), or
-            `posterior` (each of ten bins of the posterior is drawn equally often), `posterior_root` (each in
-            proportion to the root of its size), or `extremes` (only pictures under 0.2 and over 0.8, half each).
+        boxes_from: where boxes come from if not from the source itself.
+        balance: None, `finding` (positives of the finding make `balance_share` of the draws), `devices` (so do
+            pictures with the box of a device), `posterior` (each of ten bins of the posterior is drawn equally often),
+            `posterior_root` (each in proportion to the root of its size), or `extremes` (only pictures under 0.2 and
+            over 0.8, half each).
         balance_share: see `balance`.
         limit: at most so many pictures a split, half of them positive where there are enough.
         cache: folder for decoded pictures, see `cfx.data.cache`; None keeps them in memory.
-        extras: which of `masks` and `devices` to load where the data set has them.
+        extras: which of `masks` and `devices` to load where the data set has them. `boxes` keeps only pictures
+            whose boxes are known.
         finding: the one that is explained: balance, folds and limit go by it, and it alone must have positives in
             the training part. Without it balance, folds and limit go by the first of `findings`, and all must.
 
@@ -87,6 +91,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         transform: Transform | None = None,
         annotations: Annotations | None = None,
         masks_from: MaskTable | None = None,
+        boxes_from: BoxTable | None = None,
         balance: str | None = None,
         balance_share: float = 0.5,
         limit: int | None = None,
@@ -99,9 +104,11 @@ class ChestXrayDataModule(pl.LightningDataModule):
         for view in views:
             _check_choice("data.views", view, VIEWS)
         for extra in extras:
-            _check_choice("data.extras", extra, ("masks", "devices"))
+            _check_choice("data.extras", extra, ("masks", "devices", "boxes"))
         if balance is not None:
-            _check_choice("data.balance", balance, ("finding", "posterior", "posterior_root", "extremes"))
+            _check_choice(
+                "data.balance", balance, ("finding", "posterior", "posterior_root", "extremes", "devices")
+            )
         if not 8 <= size <= 4096:
             raise BadValue("data.size", size, "not a size for a picture", "give 8 to 4096 pixels")
         if not 0 < balance_share < 1:
@@ -125,7 +132,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         self.on_error = on_error
         self.transform = transform
         self.annotations = annotations
-        self.masks_from = masks_from
+        self.masks_from, self.boxes_from = masks_from, boxes_from
         self.balance = balance
         self.balance_share = balance_share
         self.limit = limit
@@ -135,6 +142,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         self._must_be_present = list(findings) if finding is None else [finding]
         self.skipped: dict[str, str] = {}
         """Names of rows left out under on_error=skip, with the reason."""
+        self._boxes: Boxes = {}
         self._tables: dict[str, pd.DataFrame] = {}
         self._loaded: dict[str, loading.Loaded] = {}
         self._step = 0
@@ -159,6 +167,9 @@ class ChestXrayDataModule(pl.LightningDataModule):
         frame = apply_policy(frame, self.findings, self.uncertain)
         frame = frame.assign(part=self.splits.assign(frame, self.finding))
         frame = self._keep_views(frame)
+        if "boxes" in self.extras:
+            self._boxes = known_boxes(self.source, self.boxes_from, frame)
+            frame = frame[frame["image_id"].isin(set(self._boxes))]
         frame = loading.drop_missing(frame, self._skip)
         training = self.splits.names(self.part)
         for split in SPLITS:
@@ -275,6 +286,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
             has_masks=has_masks,
             devices=devices,
             posterior=posterior,
+            boxes=[self._boxes[str(name)] for name in loaded.table["image_id"]] if self._boxes else None,
             transform=transform,
             seed=self.seed,
         )
@@ -305,6 +317,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
             column = self.findings.index(self.finding)
             positive = (dataset.labels[:, column] == 1.0).astype(np.int64)
             return positive, np.array([1 - self.balance_share, self.balance_share])
+        if self.balance == "devices":
+            return carry_devices(dataset.boxes or []), np.array([1 - self.balance_share, self.balance_share])
         if self.balance in ("posterior", "posterior_root", "extremes"):
             if dataset.posterior is None:
                 raise BadValue(

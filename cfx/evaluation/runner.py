@@ -13,13 +13,25 @@ from torch import Tensor
 
 from cfx.evaluation.bench import Bench
 from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
+from cfx.evaluation.detecting import Detecting, Finder, detector_section, recess_repeat_errors
 from cfx.evaluation.given import Given, measure_given
 from cfx.evaluation.judging import Judge, in_batches, repeat_error
 from cfx.evaluation.oracle import CLIP, Oracle, OracleSearch
-from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, ctr_direction, is_extreme
+from cfx.evaluation.rows import (
+    COLUMNS,
+    READ_AS,
+    Drawn,
+    Part,
+    PictureSet,
+    Task,
+    ctr_direction,
+    is_extreme,
+    recess_direction,
+)
 from cfx.evaluation.settings import Settings
 from cfx.evaluation.summary import Collected, summarise
 from cfx.explainers.base import Explainer
+from cfx.metrics.boxes import BoxSet
 from cfx.metrics.validity import DOWN, MIDDLE, UP, extreme_target
 
 Array = npt.NDArray[Any]
@@ -38,6 +50,9 @@ def evaluate(
     task: Task,
     transfer: Any = None,
     transfer_threshold: float = 0.5,
+    finder: Finder | None = None,
+    boxes: Sequence[BoxSet | None] | None = None,
+    finder_trained_on: str | None = None,
     oracle: Oracle | None = None,
     settings: Settings | None = None,
     features: Callable[[Tensor], Tensor] | None = None,
@@ -62,6 +77,9 @@ def evaluate(
         task: the finding, what is measured of it, and which way that moves.
         transfer: independent classifier of the same finding, or None.
         transfer_threshold: its threshold from validation patients.
+        finder: evaluation detector; None: no recess score, and devices only where masks tell of them.
+        boxes: true boxes of each picture, None for one that nobody looked at, for the detector's own figures; or None.
+        finder_trained_on: name of the data that the detector was trained on, for the file.
         oracle: of a phantom, or None.
         settings: sizes; the grid of targets.
         features: network for the kernel distance, (B, 1, H, W) -> (B, d); None: realism is null.
@@ -86,14 +104,21 @@ def evaluate(
     bench = Bench(
         blackbox, judge, table.reset_index(drop=True), dataset, _label_of(dataset, task), settings,
         torch.device(device), transfer=transfer, threshold=transfer_threshold, familiar=familiar,
-        by_ctr=task.measurement == "ctr",
+        detecting=None if finder is None else Detecting(finder, settings.batch_size),
+        read_by=READ_AS.get(task.measurement),
     )  # fmt: skip
     run = Evaluation(bench, task, oracle, features, progress or (lambda what, done, count: None))
     bench.survey()
+    repeated = recess_repeat_errors(
+        finder, bench.judge if bench.measures_recess else None, run.sample(), settings.batch_size
+    )
+    bench.recess_floor = repeated["scp"] if np.isfinite(repeated["scp"]) else bench.recess_floor
     run.find_oracles()
     rows = run.method(explainer, write_part, dict(finished or {}))
     drawn = run.controls(controls)
     collected = run.collect(rows, drawn, features_name, latent)
+    own = None if finder is None else detector_section(bench.found, boxes, finder_trained_on)
+    collected = replace(collected, repeat_errors=repeated, detector=own)
     about.setdefault("method", explainer.name)
     return rows, summarise(collected, task=task.name, **about)
 
@@ -376,13 +401,18 @@ class Evaluation:
             found["real"] = (rows, np.concatenate(real))
         return found
 
+    def sample(self) -> Tensor:
+        """Pictures of all groups on which repeat errors are measured, perhaps none."""
+        size = self.settings.repeat_images // 2
+        rows = self.subset({UP: size, DOWN: size}, MIDDLE)
+        return self.bench.load(rows).image
+
     def repeat_error(self) -> float:
         """95 % repeat error of the evaluation segmenter on a sample of all groups; NaN without a picture."""
-        size = self.settings.repeat_images // 2
-        sample = self.subset({UP: size, DOWN: size}, MIDDLE)
-        if not len(sample):
+        images = self.sample()
+        if not len(images):
             return float("nan")
-        return repeat_error(self.bench.judge, self.bench.load(sample).image, self.settings.batch_size)
+        return repeat_error(self.bench.judge, images, self.settings.batch_size)
 
     def collect(
         self,
@@ -403,7 +433,9 @@ class Evaluation:
             repeat_error=self.repeat_error(),
             threshold=self.bench.threshold,
             prior=getattr(self.bench.blackbox, "prior", None),
+            measurement=self.task.measurement,
             direction=ctr_direction(self.task.measurement, self.task.direction),
+            recess_direction=recess_direction(self.task.measurement, self.task.direction),
             has_oracle=self.oracle is not None,
             devices_by=f"{whose} device masks" if rows["devices_before"].sum() > 0 else None,
             device=str(self.bench.device),

@@ -167,35 +167,37 @@ def clinical_section(
     rows: pd.DataFrame,
     base: pd.DataFrame,
     *,
+    name: str = "ctr",
     direction: int | None,
     repeat_error: float,
     oracle: pd.DataFrame | None,
     resamples: int,
     seed: int,
 ) -> Section:
-    """EVALUATION section 3 for the CTR, by direction.
+    """EVALUATION section 3 for one measurement, by direction.
 
     Args:
-        rows: of the method or control.
-        base: all pictures of the split as they are, from which the gap is taken.
-        direction: +1 where the CTR rises with the finding, -1 where it falls. None where the task measures something
-            else: then no way of it is the right one, and all that depends on one is NaN.
-        repeat_error: 95 % repeat error of the evaluation segmenter; NaN where it is not known.
+        rows: of the method or control, with `<name>_before`, `<name>_net_before` and `<name>_after`.
+        base: all pictures of the split as they are, from which the gap is taken, with `<name>_before`.
+        name: of the measurement: `ctr`, or one that `with_recesses` adds.
+        direction: +1 where the measurement rises with the finding, -1 where it falls. None where the task measures
+            something else: then no way of it is the right one, and all that depends on one is NaN.
+        repeat_error: 95 % repeat error of what measures; NaN where it is not known.
         oracle: rows of the oracle, for the shift as a share of the oracle's own; None without one.
         resamples: bootstrap samples.
         seed: of the resampling.
     """
     boot = PatientBootstrap(base["patient_id"].to_numpy(), resamples, seed)
-    p, ctr = base["p_before"].to_numpy(), base["ctr_before"].to_numpy()
-    high, high_samples = boot.mean(np.where(p > HIGH, ctr, np.nan))
-    low, low_samples = boot.mean(np.where(p < LOW, ctr, np.nan))
+    p, real = base["p_before"].to_numpy(), base[f"{name}_before"].to_numpy()
+    high, high_samples = boot.mean(np.where(p > HIGH, real, np.nan))
+    low, low_samples = boot.mean(np.where(p < LOW, real, np.nan))
     gap, gaps = high - low, high_samples - low_samples
     spread = spreader(base)
     section: Section = {}
     for group in DIRECTIONS:
         asked = extremes(rows, group)
-        net, before = asked["ctr_net_before"].to_numpy(), asked["ctr_before"].to_numpy()
-        after = asked["ctr_after"].to_numpy()
+        net, before = asked[f"{name}_net_before"].to_numpy(), asked[f"{name}_before"].to_numpy()
+        after = asked[f"{name}_after"].to_numpy()
         heart = clinical.shift(asked["heart_width_before"].to_numpy(), asked["heart_width_after"].to_numpy())
         widths = asked["thorax_width_before"].to_numpy(), asked["thorax_width_after"].to_numpy()
         failed = np.isnan(net) | np.isnan(after)
@@ -227,7 +229,7 @@ def clinical_section(
         found["effect"] = effect_size(net, after, asked["patient_id"].to_numpy()) if len(asked) else None
         found["failures"] = int(failed.sum())
         found["of_oracle"], found["ci95"]["of_oracle"] = _of_oracle(
-            shifts, oracle if direction is not None else None, group, spread, boot
+            shifts, oracle if direction is not None else None, group, name, spread, boot
         )
         found["calls"] = {}
         for call, label in CALLS[group].items():
@@ -244,6 +246,7 @@ def _of_oracle(
     shifts: Array,
     oracle: pd.DataFrame | None,
     group: str,
+    name: str,
     spread: Callable[[pd.DataFrame, Array], Array],
     boot: PatientBootstrap,
 ) -> tuple[float | None, list[float] | None]:
@@ -251,7 +254,8 @@ def _of_oracle(
     if oracle is None or not len(oracle):
         return None, None
     best = extremes(oracle, group)
-    best_shift = spread(best, clinical.shift(best["ctr_net_before"].to_numpy(), best["ctr_after"].to_numpy()))
+    moved = clinical.shift(best[f"{name}_net_before"].to_numpy(), best[f"{name}_after"].to_numpy())
+    best_shift = spread(best, moved)
     both = np.isfinite(best_shift) & np.isfinite(shifts)
     mine, samples = boot.mean(np.where(both, shifts, np.nan))
     theirs, their_samples = boot.mean(np.where(both, best_shift, np.nan))

@@ -113,36 +113,57 @@ def null_section(rows: pd.DataFrame, resamples: int, seed: int) -> Section:
     return section | counts(first) | {"n_return": int(np.isfinite(back).sum())}
 
 
+BY_MASKS = ("devices_before", "devices_kept", "devices_in_edit", "devices_in_edit_kept")
+BY_BOXES = ("devices_found", "devices_found_kept", "devices_found_in_edit", "devices_found_in_edit_kept")
+BY_DETECTOR = "the evaluation detector"
+
+
 def identity_section(rows: pd.DataFrame, devices_by: str | None, resamples: int, seed: int) -> Section:
-    """Devices kept: the worse direction, both directions, and of those in the edited region."""
-    section: Section = {"fop": None, "fop_by": devices_by, "fop_in_edit": None}
-    if rows["devices_before"].notna().any():
-        for group in DIRECTIONS:
-            section[group] = _kept(extremes(rows, group), resamples, seed)
-        for name in ("fop", "fop_in_edit"):
-            values = [section[group][name] for group in DIRECTIONS if np.isfinite(section[group][name])]
-            section[name] = min(values) if values else None
-    else:
-        section |= {UP: None, DOWN: None}
-    return section | {"same_patient": None, "same_patient_ceiling": None}
+    """Devices kept: the worse direction, both directions, and of those in the edited region.
+
+    Where the data have masks of devices, these say where they are (`fop_by`), else the evaluation detector does; what
+    it says stands under `by_detector` in either case.
+    """
+    by_masks = _kept_by(rows, BY_MASKS, devices_by, resamples, seed)
+    by_boxes = _kept_by(rows, BY_BOXES, BY_DETECTOR, resamples, seed)
+    none = {"fop": None, "fop_by": devices_by, "fop_in_edit": None, UP: None, DOWN: None}
+    section = by_masks or by_boxes or none
+    return section | {"by_detector": by_boxes, "same_patient": None, "same_patient_ceiling": None}
 
 
-def _kept(rows: pd.DataFrame, resamples: int, seed: int) -> Section:
+def _kept_by(
+    rows: pd.DataFrame, columns: tuple[str, ...], who: str | None, resamples: int, seed: int
+) -> Section | None:
+    """Devices kept by one way of looking for them; None where nobody looked.
+
+    Args:
+        rows: of a method or control.
+        columns: devices there before, kept, in the edited region, and kept of these.
+        who: tells where the devices are.
+        resamples, seed: of the bootstrap.
+    """
+    if not rows[columns[0]].notna().any():
+        return None
+    section: Section = {"fop_by": who}
+    for group in DIRECTIONS:
+        section[group] = _kept(extremes(rows, group), columns, resamples, seed)
+    for name in ("fop", "fop_in_edit"):
+        values = [section[group][name] for group in DIRECTIONS if np.isfinite(section[group][name])]
+        section[name] = min(values) if values else None
+    return section
+
+
+def _kept(rows: pd.DataFrame, columns: tuple[str, ...], resamples: int, seed: int) -> Section:
     """Devices kept of some rows: the share within a patient first, then over patients."""
-    with_one = rows[rows["devices_before"] > 0]
+    there, kept_of_all, in_edit, kept_in_edit = columns
+    with_one = rows[rows[there] > 0]
     patients = with_one["patient_id"].to_numpy()
-    names = {
-        "fop": ("devices_kept", "devices_before"),
-        "fop_in_edit": ("devices_in_edit_kept", "devices_in_edit"),
-    }
+    names = {"fop": (kept_of_all, there), "fop_in_edit": (kept_in_edit, in_edit)}
     shares = {
         name: fop(with_one[kept].to_numpy(), with_one[before].to_numpy(), patients)
         for name, (kept, before) in names.items()
     }
-    devices = {
-        "n_devices": int(with_one["devices_before"].sum()),
-        "n_in_edit": int(with_one["devices_in_edit"].sum()),
-    }
+    devices = {"n_devices": int(with_one[there].sum()), "n_in_edit": int(with_one[in_edit].sum())}
     return figures(shares, PatientBootstrap(patients, resamples, seed)) | counts(with_one) | devices
 
 
@@ -194,8 +215,8 @@ def realism_section(
     return section
 
 
-def subgroup_section(rows: pd.DataFrame, direction: int | None) -> Section:
-    """Reach and shift by sex, age, view and device, in pictures of at least five patients; direction of the CTR."""
+def subgroup_section(rows: pd.DataFrame, direction: int | None, name: str = "ctr") -> Section:
+    """Reach and shift of a measurement by sex, age, view and device, in pictures of at least five patients."""
     labels = {
         "sex": rows["sex"].to_numpy(),
         "view": rows["view"].to_numpy(),
@@ -213,18 +234,20 @@ def subgroup_section(rows: pd.DataFrame, direction: int | None) -> Section:
         section[kind] = {}
         for value in sorted({str(each) for each in label} - {""}):
             some = rows[label == value]
-            by_direction = {group: _subgroup(extremes(some, group), group, direction) for group in DIRECTIONS}
+            by_direction = {
+                group: _subgroup(extremes(some, group), group, direction, name) for group in DIRECTIONS
+            }
             if any(by_direction.values()):
                 section[kind][value] = by_direction
     return section
 
 
-def _subgroup(asked: pd.DataFrame, group: str, direction: int | None) -> Section | None:
+def _subgroup(asked: pd.DataFrame, group: str, direction: int | None, name: str) -> Section | None:
     """Figures of one subgroup and direction, None under five patients."""
     if asked["patient_id"].nunique() < FEWEST:
         return None
     boot = PatientBootstrap(asked["patient_id"].to_numpy(), 500)
-    net, after = asked["ctr_net_before"].to_numpy(), asked["ctr_after"].to_numpy()
+    net, after = asked[f"{name}_net_before"].to_numpy(), asked[f"{name}_after"].to_numpy()
     hit = np.nan_to_num(validity.reached(asked["p_after"].to_numpy(), group), nan=0.0)
     values = {
         "reach": hit,
