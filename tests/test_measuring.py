@@ -54,7 +54,7 @@ def warned(
     } | loaded
     monkeypatch.setattr(measuring, "evaluate", lambda *_, **__: (pd.DataFrame(), {"warnings": ["thin"]}))
     monkeypatch.setattr(measuring, "write_examples", lambda *_, **__: None)
-    made = SimpleNamespace(explainer=None, blackbox=None, **given)
+    made = SimpleNamespace(explainer=None, blackbox=None, finder=None, finder_data=None, **given)
     metrics = measuring.evaluate_into(Evaluation(folder / "there"), made, wanted)  # type: ignore[arg-type]
     found = Evaluation(folder / "there").metrics()["warnings"]
     assert found == metrics["warnings"] and found[0] == "thin"

@@ -109,10 +109,7 @@ def evaluate(
     )  # fmt: skip
     run = Evaluation(bench, task, oracle, features, progress or (lambda what, done, count: None))
     bench.survey()
-    repeated = recess_repeat_errors(
-        finder, bench.judge if bench.measures_recess else None, run.sample(), settings.batch_size
-    )
-    bench.recess_floor = repeated["scp"] if np.isfinite(repeated["scp"]) else bench.recess_floor
+    repeated = run.recess_noise(finder)
     run.find_oracles()
     rows = run.method(explainer, write_part, dict(finished or {}))
     drawn = run.controls(controls)
@@ -281,6 +278,14 @@ class Evaluation:
         way = explainer.explain(ends, part.posterior[chosen].unsqueeze(1))
         returned[chosen] = way.images[:, 0].detach().to(returned)
         return replace(drawn, returned=returned, has_return=back)
+
+    def recess_noise(self, finder: Finder | None) -> dict[str, float]:
+        """Repeat errors of what the recess is read by; that of the score is the floor of its verdicts where known."""
+        judge = self.bench.judge if self.bench.measures_recess else None
+        repeated = recess_repeat_errors(finder, judge, self.sample(), self.bench.settings.batch_size)
+        if np.isfinite(repeated["scp"]):
+            self.bench.recess_floor = repeated["scp"]
+        return repeated
 
     def controls(self, wanted: Sequence[str]) -> dict[str, pd.DataFrame]:
         """Rows of each control that is wanted, in the order of `CONTROLS`; the oracle only where there is one."""

@@ -40,7 +40,7 @@ def light() -> LightDetector:
     return LightDetector(size=64, width=8, channels=32)
 
 
-def trained(folder: Path, steps: int = 48) -> tuple[Detector, pl.Trainer]:
+def trained(folder: Path, steps: int = 50) -> tuple[Detector, pl.Trainer]:
     module = Detector(light(), lr=5e-3, ema=0.8)
     trainer = pl.Trainer(
         max_steps=steps,
@@ -50,7 +50,7 @@ def trained(folder: Path, steps: int = 48) -> tuple[Detector, pl.Trainer]:
         enable_model_summary=False,
         enable_checkpointing=False,
         default_root_dir=folder,
-        check_val_every_n_epoch=steps // 4,
+        check_val_every_n_epoch=5,
     )
     training = [batch(8, seed) for seed in range(5)]
     trainer.fit(module, DataLoader(training, batch_size=None), DataLoader([batch(8, 9)], batch_size=None))  # type: ignore[arg-type]
