@@ -72,7 +72,9 @@ def read_dicom(path: Path | BinaryIO, argument: str = "image", name: str | None 
     name = str(path) if name is None else name
     dataset = open_dicom(path, argument, name)
     if "PixelData" not in dataset:
-        raise BadImage(argument, name, "is DICOM without a picture", "give a radiograph")
+        raise BadImage(
+            argument, name, "not a readable DICOM picture (it holds no pixels)", "give another file"
+        )
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     try:
         claimed = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)

@@ -144,7 +144,7 @@ def test_a_flat_picture_and_one_without_pixels_are_refused(tmp_path: Path, write
     whole = pydicom.dcmread(write_dicom(tmp_path / "b.dcm", ramp()))
     del whole.PixelData
     whole.save_as(tmp_path / "b.dcm")
-    with pytest.raises(BadImage, match="without a picture"):
+    with pytest.raises(BadImage, match="holds no pixels"):
         read_image(tmp_path / "b.dcm")
 
 
@@ -152,7 +152,7 @@ def test_a_cut_file_and_a_text_are_refused(tmp_path: Path, write_dicom: Write) -
     for syntax in ("plain", "j2k"):
         path = write_dicom(tmp_path / "a.dcm", ramp(4095, 200, 200), syntax)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        with pytest.raises(BadImage, match=r"not a readable DICOM picture|DICOM without a picture"):
+        with pytest.raises(BadImage, match="not a readable DICOM picture"):
             read_image(path)
     (tmp_path / "text.dcm").write_text("no DICOM")
     with pytest.raises(BadImage, match=r"text\.dcm") as caught:
