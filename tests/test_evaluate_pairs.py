@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor, nn
 
@@ -137,7 +138,7 @@ def test_pairs_are_scored_by_a_black_box_and_a_segmenter_from_disk(
     assert any("without a redrawing" in text for text in metrics["warnings"])
     rows = pd.read_parquet(scored / "counterfactuals.parquet")
     assert len(rows) == 12 and rows["p_after"].notna().all()
-    assert "their pairs" in (scored / "config.yaml").read_text()
+    assert yaml.safe_load((scored / "config.yaml").read_text())["pairs"].endswith("their pairs, [v2]")
     assert (scored / "report.html").stat().st_size > 1000
     assert run_it(monkeypatch, f"pairs={folder}", *arguments, "output=scored") == 2
     assert "holds an evaluation already" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def test_nearest_real_never_answers_with_another_picture_of_the_patient(
     toy_world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pool is thinned to 60 of 120 pictures: it holds second pictures of patients whose first it does not hold."""
-    from conftest import SETTINGS
+    from toy_settings import SETTINGS
 
     from cfx.evaluation import runner
 
@@ -150,7 +150,7 @@ def test_each_control_wins_what_it_is_there_to_win(evaluated: Any) -> None:
 
 def test_a_narrowed_chest_is_seen(toy_world: Any) -> None:
     """A CTR that moves by the chest: thorax_change tells, though gap_closed looks fine."""
-    from conftest import SETTINGS
+    from toy_settings import SETTINGS
 
     from cfx.evaluation.runner import evaluate
     from cfx.explainers.base import Counterfactual

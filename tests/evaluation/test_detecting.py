@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import torch
 import toy
-from conftest import SETTINGS
 from torch import Tensor
+from toy_settings import SETTINGS
 
 from cfx.evaluation.clinical_sections import with_recesses
 from cfx.evaluation.detecting import Detecting, angles_of, both_sides, detector_section, repeat_error_of
@@ -177,7 +177,7 @@ def test_masks_of_devices_come_before_boxes(toy_world: Any) -> None:
         toy.Faithful(toy.ToyBox()), toy.ToyBox(), table, dataset, judge=toy.judge, task=toy.TASK, settings=QUICK,
         finder=CornerFinder(), controls=(),
     )  # fmt: skip
-    assert metrics["identity"]["fop_by"] == "the phantom's device masks"
+    assert metrics["identity"]["fop_by"] == "the data's device masks"
     assert metrics["identity"]["by_detector"]["fop_by"] == "the evaluation detector"
     assert metrics["detector"]["ap50"] is None and metrics["clinical"]["read_by"] == "ctr"
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import torch
 import toy
-from conftest import SETTINGS, thumbnails
 from PIL import Image
+from toy_settings import SETTINGS, thumbnails
 
 from cfx.data.pairs import read_pairs
 from cfx.errors import BadImage

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import toy
-from conftest import SETTINGS, thumbnails
+from toy_settings import SETTINGS, thumbnails
 
 from cfx.evaluation.rows import COLUMNS, extremes
 from cfx.evaluation.runner import evaluate
