@@ -142,8 +142,8 @@ def patient_warnings(
         # of a phantom, another seed draws other patients
         if theirs.get("name") != data["name"] or _patients(theirs) != _patients(data):
             continue
-        differing = differences(theirs["splits"], data["splits"])
-        folds = any(node["splits"].get("fold") is not None for node in (theirs, data))
+        splits = theirs.get("splits") or {}, data.get("splits") or {}
+        differing, folds = differences(*splits), any(node.get("fold") is not None for node in splits)
         if split == "train" and name == "explainer":
             found.append(
                 f"evaluation.split=train: the explainer was trained on this part of data={data['name']}"
@@ -163,8 +163,11 @@ def _patients(data: Config) -> tuple[Any, ...]:
 
 def trained_with(run: Run) -> dict[str, Config]:
     """Return the configuration that an explainer's run and each of its parts was trained with, by name."""
-    parts = {name: run.part(name).config for name in run.part_names()}
-    return {"explainer": run.config, **parts}
+    parts = {name: run.part(name) for name in run.part_names()}
+    # what is fitted rather than trained (familiarity) has no configuration
+    return {"explainer": run.config} | {
+        name: part.config for name, part in parts.items() if part.config_file.is_file()
+    }
 
 
 def exported_file(node: Config) -> Path:

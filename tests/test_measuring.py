@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
 from cfx import measuring
 from cfx.cli import compose
+from cfx.evaluation.familiarity import Familiarity
 from cfx.runs import Evaluation, Run
 
 
@@ -45,6 +47,9 @@ def warned(
     """The warnings of an evaluation whose pictures nobody draws."""
     run = Run.create(folder / "run")
     run.write_config(own)
+    run.part("blackbox").write_config({key: own[key] for key in ("task", "data", "seed")})
+    run.part("blackbox").write_weights({"weight": torch.zeros(1)})
+    Familiarity(torch.zeros(4), torch.zeros(2, 4), torch.ones(2), torch.ones(2)).save(run)
     given = {
         "run": run,
         "judge": object(),
@@ -80,7 +85,8 @@ def test_pictures_that_may_have_been_trained_on_are_warned_of(
     change: str, words: str, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = warned(tmp_path, monkeypatch, config(table, "seed=1"), config(table, "seed=1", change))
-    assert len(found) == 1 and words in found[0]
+    assert words in found[0] and found[0].startswith(("explainer: ", "evaluation.split"))
+    assert len(found) == (1 if "split=train" in change else 2)  # of the black box too
 
 
 def test_a_segmenter_of_the_loss_that_measures_is_warned_of(
