@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import uvicorn
-from conftest import chest, dicom
 from PIL import Image
+from viewer_toys import chest, dicom
 
 from cfx.evaluation.explain_files import Tools
 from cfx.reporting.html import report_html

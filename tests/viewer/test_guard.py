@@ -1,8 +1,8 @@
 """Whom the server answers: its own page on its own names, and nobody whom a foreign page has sent."""
 
 import pytest
-from conftest import HOST
 from starlette.testclient import TestClient
+from viewer_toys import HOST
 
 from cfx.evaluation.explain_files import Tools
 from cfx.viewer.guard import host_name, is_loopback

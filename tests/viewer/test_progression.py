@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SIZE, chest
 from PIL import Image
 from torch import Tensor
+from viewer_toys import SIZE, chest
 
 from cfx.evaluation.explain_files import Settings, Tools, explain_files
 from cfx.explainers.base import Counterfactual, Explainer

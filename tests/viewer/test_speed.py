@@ -3,7 +3,7 @@
 import time
 
 import torch
-from conftest import chest, encoded
+from viewer_toys import chest, encoded
 
 from cfx.anatomy.masks import soft_masks
 from cfx.anatomy.networks import JudgeNet

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, candidates
 from PIL import Image
+from viewer_toys import SMALL, candidates
 
 from cfx.errors import BadValue, MissingPath
 from cfx.evaluation.explain_files import Tools

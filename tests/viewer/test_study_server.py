@@ -6,8 +6,8 @@ from base64 import b64decode
 from typing import Any
 
 import pytest
-from conftest import HOST
 from starlette.testclient import TestClient
+from viewer_toys import HOST
 
 from cfx.reporting.study_design import QUESTIONS
 from cfx.reporting.study_files import PAIR, Study
