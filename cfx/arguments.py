@@ -20,6 +20,7 @@ PATH_LEAVES = frozenset(
         "run",
         "runs",
         "pairs",
+        "pairs_out",
         "multirun",
         "study",
         "table",

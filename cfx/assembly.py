@@ -4,20 +4,24 @@ A configuration here is plain dicts, as `runs.Run.config` stores it. Everything 
 module knows only which nodes belong together.
 """
 
+import math
 from typing import Any, cast
 
+import pandas as pd
+import pytorch_lightning as pl
 from torch import nn
 
-from cfx.build import build
+from cfx.build import build, takes
 from cfx.classifiers.blackbox import BlackBox
 from cfx.data.datamodule import ChestXrayDataModule
-from cfx.errors import CheckpointMismatch, UnknownChoice, nearest
+from cfx.errors import BadValue, CheckpointMismatch, UnknownChoice, nearest
 from cfx.explainers.base import Explainer
+from cfx.metrics.boxes import BoxSet
 from cfx.runs import Run
 
 Config = dict[str, Any]
 # Keys of a model node that the chain reads; all others are its LightningModule's.
-CHAIN_KEYS = ("name", "part", "fit", "network", "discriminator", "explainer", "prior", "transform")
+CHAIN_KEYS = ("name", "part", "fit", "network", "discriminator", "explainer", "prior", "transform", "watch")
 
 
 def source(config: Config) -> Any:
@@ -57,8 +61,23 @@ def data_module(
         "limit": 48 if smoke else node.get("limit"),
         "seed": config["seed"],
         "masks_from": build(node["masks"], place="anatomy.masks") if node.get("masks") else None,
+        "boxes_from": build(node["boxes"], place="detector.boxes") if node.get("boxes") else None,
     }
+    if config["model"]["name"] == "detector":
+        settings["extras"] = ("boxes",)
     return ChestXrayDataModule(source(config), part=part, batch_size=batch_size, **{**settings, **extra})
+
+
+def true_boxes(config: Config, data: ChestXrayDataModule, table: pd.DataFrame) -> list[BoxSet | None] | None:
+    """Return the boxes drawn by hand or known of a phantom, in the order of a table, None for a picture that nobody
+    looked at; None alone where no boxes belong to these data.
+    """
+    node = (config.get("detector") or {}).get("boxes")
+    origin = build(node, place="detector.boxes") if node else data.source
+    if not hasattr(origin, "boxes"):
+        return None
+    known = origin.boxes(table)
+    return [known.get(str(name)) for name in table["image_id"]]
 
 
 def findings(config: Config) -> list[str]:
@@ -103,7 +122,9 @@ def trained_network(run: Run) -> nn.Module:
 
 
 def black_box_of(run: Run, finding: str) -> BlackBox:
-    """Return a trained classifier run as the frozen black box of one finding.
+    """Return a trained classifier run as the frozen black box of one finding, at the prior that its weights hold.
+
+    That is None for a finding which too few validation patients had: its output was left as it came.
 
     Raises:
         CheckpointMismatch: the classifier was not trained for that finding.
@@ -116,10 +137,50 @@ def black_box_of(run: Run, finding: str) -> BlackBox:
             f"was trained for {', '.join(known)}, not {finding}",
             "choose a classifier of this finding",
         )
-    prior = float(run.config["model"].get("prior", 0.5))
-    return BlackBox(trained_network(run), finding=finding, index=known.index(finding), prior=prior)
+    trained, index = trained_network(run), known.index(finding)
+    prior = float(trained.get_buffer("prior")[index])
+    # float32 holds .1 as .100000001
+    stated = None if math.isnan(prior) else round(prior, 6)
+    return BlackBox(trained, finding=finding, index=index, prior=stated)
 
 
-def explainer_of(config: Config, trained: nn.Module, blackbox: BlackBox) -> Explainer:
-    """Return a trained network of an explainer's run as the explainer that the run's `model.explainer` describes."""
-    return cast(Explainer, build(config["model"]["explainer"], trained, blackbox, place="model.explainer"))
+def is_trained(config: Config) -> bool:
+    """Whether an explainer has anything to train; pixel descent has not."""
+    return "network" in config["model"]
+
+
+def check_objective(config: Config) -> None:
+    """Refuse a loss for an explainer that has an objective of its own, and none for one that needs it.
+
+    Raises:
+        BadValue: naming `loss`.
+    """
+    model, kind = config["model"], config["loss"].get("kind")
+    wanted = "loss" in takes(model, "model")
+    if wanted and kind == "none":
+        raise BadValue("loss", kind, f"model={model['name']} needs an objective", "give loss=context_aware")
+    if not wanted and kind != "none":
+        problem = f"model={model['name']} has no use for it: what it minimises is in its own file"
+        raise BadValue("loss", kind, problem, "leave loss=... out")
+
+
+def explainer_module(config: Config, blackbox: BlackBox, posteriors: list[float]) -> pl.LightningModule:
+    """Return the LightningModule that trains an explainer, given what its constructor asks for and nothing else.
+
+    posteriors: quantiles of what the black box says of training pictures, rising.
+    """
+    model = config["model"]
+    wanted = takes(model, "model")
+    offered: Config = {"blackbox": blackbox, "regions": config["task"]["regions"], "posteriors": posteriors}
+    offered["loss"] = {key: value for key, value in config["loss"].items() if key != "name"}
+    if model.get("discriminator"):
+        offered["discriminator"] = build(model["discriminator"], place="model.discriminator")
+    extra = {name: value for name, value in offered.items() if name in wanted}
+    return cast(pl.LightningModule, build(model, network(config), drop=CHAIN_KEYS, place="model", **extra))
+
+
+def explainer_of(config: Config, trained: nn.Module | None, blackbox: BlackBox) -> Explainer:
+    """Return the explainer that a run's `model.explainer` describes, with its trained network where it has one."""
+    networks = [] if trained is None else [trained]
+    made = build(config["model"]["explainer"], *networks, blackbox, place="model.explainer")
+    return cast(Explainer, made)

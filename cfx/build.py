@@ -90,6 +90,13 @@ def _check_keys(place: str, target: Any, node: Mapping[str, Any]) -> None:
         raise UnknownChoice(f"{place}.{key}", node[key], f"{target.__qualname__} has no {key!r}", hint)
 
 
+def takes(node: Mapping[str, Any], place: str = "node") -> frozenset[str]:
+    """Return the names that the constructor of a node's `_target_` takes; none where the node has no target."""
+    if "_target_" not in node:
+        return frozenset()
+    return frozenset(inspect.signature(locate(str(node["_target_"]), place)).parameters)
+
+
 def check_targets(node: Any, place: str = "node") -> None:
     """Walk a resolved node and refuse any `_target_` or constructor key that may not or can not be used.
 

@@ -1,9 +1,10 @@
 """What a run needs, in which order, and what of it exists already.
 
 A run of an explainer needs a black box, an independent classifier that checks it (transfer), a segmenter for the loss
-and another for the evaluation, and annotations. Each trained part is a run of its own beside it, made by the same
-rules, so that another seed, loss or task finds and reuses it. `plan` lists the stages, `execute` works through them;
-rank 0 of a distributed job decides, the other ranks read `plan.json` and only join its trainings.
+and another for the evaluation, detectors where the task or the user asks for them, and annotations. Each trained part
+is a run of its own beside it, made by the same rules, so that another seed, loss or task finds and reuses it. `plan`
+lists the stages, `execute` works through them; rank 0 of a distributed job decides, the other ranks read `plan.json`
+and only join its trainings.
 """
 
 import os
@@ -12,17 +13,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cfx.build import locate
 from cfx.errors import MissingPath
 from cfx.runs import Run, fingerprint, folder_name
 
 Config = dict[str, Any]
 # What a run's folder is named after; trainer, logger and places never count.
-IDENTITY = ("task", "data", "model", "loss", "blackbox", "anatomy", "seed")
+IDENTITY = ("task", "data", "model", "loss", "blackbox", "anatomy", "detector", "seed")
 STATES = {
     "train": "to train",
     "resume": "half done, goes on",
     "reuse": "there already, used again",
     "make": "to make",
+    "none": "nothing to train",
 }
 
 
@@ -30,7 +33,8 @@ STATES = {
 class Stage:
     """One step of a plan.
 
-    role: what it makes (`blackbox`, `transfer`, `segmenter`, `judge`, `annotations`, `explainer`, `evaluation`).
+    role: what it makes (`blackbox`, `transfer`, `segmenter`, `judge`, `detector`, `box_judge`, `annotations`,
+    `explainer`, `evaluation`).
     folder: where its result lies. state: a key of `STATES`. needs: roles whose result it reads.
     """
 
@@ -49,8 +53,12 @@ def rank() -> int:
 
 
 def identity(config: Mapping[str, Any]) -> Config:
-    """Return the parts of a configuration that a run's fingerprint is taken over."""
-    return {key: config[key] for key in IDENTITY if config.get(key) is not None}
+    """Return the parts of a configuration that a run's fingerprint is taken over.
+
+    A detector node that is not in effect changes nothing, so that it is left out.
+    """
+    kept = {key: config[key] for key in IDENTITY if config.get(key) is not None}
+    return {key: value for key, value in kept.items() if key != "detector" or detects(config)}
 
 
 def run_of(config: Mapping[str, Any], root: Path) -> Run:
@@ -77,7 +85,7 @@ def part_configs(config: Config) -> dict[str, Config]:
         parts["segmenter"] = {**masks, "model": anatomy["model"]}
     if anatomy.get("judge"):
         parts["judge"] = {**masks, "model": anatomy["judge"]}
-    return parts
+    return parts | detector_configs(config)
 
 
 def mask_data(config: Config) -> Config:
@@ -88,6 +96,66 @@ def mask_data(config: Config) -> Config:
     return {**config["data"], "masks": anatomy["masks"]} if anatomy.get("masks") else dict(config["data"])
 
 
+def detector_configs(config: Config) -> dict[str, Config]:
+    """Return the configuration of each detector that a run trains: for the loss, and one that judges.
+
+    The loss needs one only where it holds devices and the data set has no masks of them.
+    """
+    if not detects(config) or config["detector"]["kind"] != "trained":
+        return {}
+    node = config["detector"]
+    boxes = {"data": box_data(config), "seed": config["seed"]}
+    parts: dict[str, Config] = {}
+    if node.get("model") and needs_device_boxes(config):
+        parts["detector"] = {**boxes, "model": node["model"]}
+    if node.get("judge"):
+        parts["box_judge"] = {**boxes, "model": node["judge"]}
+    return parts
+
+
+def detects(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration has detectors: asked for, and trained before or with boxes to train them on.
+
+    A task asks for them on any data; data without boxes goes without.
+    """
+    node = config.get("detector") or {}
+    kind = node.get("kind", "none")
+    if kind == "trained":
+        return bool(node.get("data") or node.get("boxes")) or hasattr(source_class(config["data"]), "boxes")
+    return bool(kind != "none")
+
+
+def needs_device_boxes(config: Mapping[str, Any]) -> bool:
+    """Whether the loss holds devices in a data set that has no masks of them."""
+    source = config["data"]["source"]
+    has_masks = getattr(source_class(config["data"]), "device_masks", False) or bool(source.get("device"))
+    return bool((config.get("loss") or {}).get("device_weight")) and not has_masks
+
+
+def source_class(data: Mapping[str, Any]) -> Any:
+    """Return the class of a data node's source."""
+    return locate(str(data["source"]["_target_"]), "data.source")
+
+
+def is_phantom(data: Mapping[str, Any]) -> bool:
+    """Whether a data node is a phantom and not real X-rays."""
+    return bool(getattr(source_class(data), "synthetic", False))
+
+
+def box_data(config: Config) -> Config:
+    """Return the data node that detectors train on: another data set, the run's with box files, or with its own.
+
+    Pictures with boxes drawn by hand are few: those of the training patients are all shared out to the detectors.
+    """
+    node, data = config.get("detector") or {}, config["data"]
+    if node.get("data"):
+        return dict(node["data"])
+    if not node.get("boxes"):
+        return dict(data)
+    splits = {**data["splits"], "shares": {"anatomy": 1, "judge": 1}}
+    return {**data, "boxes": node["boxes"], "splits": splits}
+
+
 def own_config(config: Config) -> Config:
     """Return what a run of its own stores: everything for an explainer, less for a part trained by itself."""
     name = config["model"]["name"]
@@ -95,12 +163,17 @@ def own_config(config: Config) -> Config:
         return {key: config[key] for key in ("task", "data", "model", "seed")}
     if name == "segmenter":
         return {"data": mask_data(config), "model": config["model"], "seed": config["seed"]}
+    if name == "detector":
+        data, model = box_data(config), config["model"]
+        # alone or in a chain, a detector is made for the pictures that it is trained on
+        network = {**model["network"], "size": data["size"]}
+        return {"data": data, "model": {**model, "network": network}, "seed": config["seed"]}
     return {key: config[key] for key in (*IDENTITY, "evaluation") if key in config}
 
 
 def is_part(config: Config) -> bool:
     """Whether the model needs no other parts."""
-    return config["model"]["name"] in ("classifier", "segmenter")
+    return config["model"]["name"] in ("classifier", "segmenter", "detector")
 
 
 def state_of(run: Run) -> str:
@@ -108,6 +181,13 @@ def state_of(run: Run) -> str:
     if run.finished:
         return "reuse"
     return "resume" if run.last_checkpoint() is not None else "train"
+
+
+def explainer_state(config: Config, run: Run) -> str:
+    """Return where an explainer's own training stands; a method without a network has none."""
+    if "network" not in config["model"]:
+        return "none"
+    return "reuse" if run.weights_file.is_file() else state_of(run)
 
 
 def plan(config: Config, root: Path) -> list[Stage]:
@@ -120,13 +200,11 @@ def plan(config: Config, root: Path) -> list[Stage]:
     for role, part in part_configs(config).items():
         folder = run_of(part, root)
         stages.append(Stage(role, folder.name, state_of(folder)))
-    trained = run.weights_file.is_file()
     needs = tuple(stage.role for stage in stages)
     made = "reuse" if (run.path / "annotations" / "done").is_file() else "make"
-    stages.append(Stage("annotations", f"{run.name}/annotations", made, ("segmenter", "blackbox")))
-    stages.append(
-        Stage("explainer", run.name, "reuse" if trained else state_of(run), (*needs, "annotations"))
-    )
+    used = tuple(role for role in ("segmenter", "detector", "blackbox") if role in needs)
+    stages.append(Stage("annotations", f"{run.name}/annotations", made, used))
+    stages.append(Stage("explainer", run.name, explainer_state(config, run), (*needs, "annotations")))
     measured = "reuse" if run.evaluation.done else "make"
     stages.append(Stage("evaluation", f"{run.name}/evaluation", measured, (*needs, "explainer")))
     return stages

@@ -1,34 +1,64 @@
-"""Measure a finished explainer: its own test patients, or another data set or split with `output=`.
+"""Measure a finished explainer, or anyone's counterfactuals.
 
 python -m cfx.evaluate run=runs/cardiomegaly-phantom-explainer-0123abcd
-python -m cfx.evaluate run=runs/... data=phantom data.source.site=B output=site_b
+python -m cfx.evaluate run=runs/... data=phantom data.source.site=B output=site_b       # other data or another split
+python -m cfx.evaluate run=runs/... pairs_out=folder                                    # its counterfactuals as files
+python -m cfx.evaluate pairs=folder run=runs/... output=scored           # anyone's, by a run's black box and segmenter
+python -m cfx.evaluate pairs=folder task=cardiomegaly blackbox=checkpoint blackbox.path=... anatomy=... output=scored
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from cfx.arguments import key_of
 from cfx.cli import compose, verb
 from cfx.errors import BadValue
+
+if TYPE_CHECKING:
+    from cfx.loading import LoadedRun
+
+Config = dict[str, Any]
 
 
 @verb("evaluate", forward=True)
 def main(config: DictConfig) -> None:
-    """Evaluate the run that `conf/evaluate.yaml` names, on its own or other data."""
-    if not config.run:
-        raise BadValue("run", config.run, "names no run", "give run=FOLDER")
+    """Evaluate what `conf/evaluate.yaml` names: a run on its own or other data, or pairs."""
+    if not config.run and not config.pairs:
+        raise BadValue("run", config.run, "names no run", "give run=FOLDER, or pairs=FOLDER")
+    if config.pairs and config.pairs_out:
+        raise BadValue("pairs_out", config.pairs_out, "pairs are read already", "give pairs or pairs_out")
+    overrides = [str(each) for each in config.overrides]
+    if config.pairs:
+        _pairs(config, overrides)
+    elif config.pairs_out:
+        _pairs_out(config, overrides)
+    else:
+        _run(config, overrides)
+
+
+def _device(config: DictConfig) -> str:
     import torch
 
+    device = str(config.device)
+    return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _loaded(config: DictConfig) -> "LoadedRun":
     from cfx.loading import load_explainer
+
+    return load_explainer(str(config.run), device=_device(config))
+
+
+def _run(config: DictConfig, overrides: list[str]) -> None:
+    """Evaluate a run on its own test patients, or with `output=` on others."""
     from cfx.measuring import evaluate_into
     from cfx.reporting.report import write_report
     from cfx.runs import Evaluation
 
-    device = str(config.device)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load_explainer(str(config.run), device=device)
-    overrides = [str(each) for each in config.overrides]
+    loaded = _loaded(config)
     place = Evaluation(Path(str(config.output)).expanduser()) if config.output else loaded.run.evaluation
     if overrides and not config.output:
         raise BadValue(
@@ -36,28 +66,100 @@ def main(config: DictConfig) -> None:
         )
     place.refuse_overwrite()
     wanted = with_overrides(loaded.config, overrides) if overrides else loaded.config
-    evaluate_into(place, loaded, wanted, device=device)
+    evaluate_into(place, loaded, wanted, device=_device(config))
     print(write_report(loaded.run, place).summary)
 
 
-def with_overrides(own: dict[str, object], overrides: list[str]) -> dict[str, object]:
+def _pairs(config: DictConfig, overrides: list[str]) -> None:
+    """Score a folder of pairs."""
+    from cfx.runs import Evaluation
+
+    if not config.output:
+        raise BadValue("output", None, "scored pairs need a folder of their own", "give output=FOLDER")
+    place = Evaluation(Path(str(config.output)).expanduser())
+    place.refuse_overwrite()
+    own: Config | None = None
+    if not config.run:
+        resolved = OmegaConf.to_container(compose("train", overrides), resolve=True)
+        assert isinstance(resolved, dict)
+        own = {str(key): value for key, value in resolved.items()}
+    from cfx.scoring import score_pairs
+
+    loaded = _loaded(config) if config.run else None
+    if loaded is not None:
+        own = with_overrides(loaded.config, overrides) if overrides else loaded.config
+    assert own is not None
+    method = None if config.method is None else str(config.method)
+    written = score_pairs(str(config.pairs), place, own, loaded, method=method, device=_device(config))
+    print(written.summary)
+
+
+def _pairs_out(config: DictConfig, overrides: list[str]) -> None:
+    """Write a run's counterfactuals as a folder of pairs."""
+    from cfx.scoring import export_pairs
+
+    loaded = _loaded(config)
+    wanted = with_overrides(loaded.config, overrides) if overrides else loaded.config
+    print(export_pairs(Path(str(config.pairs_out)).expanduser(), loaded, wanted, _device(config)))
+
+
+def with_overrides(own: Config, overrides: Sequence[str]) -> Config:
     """Return a run's configuration with the arguments of another one over it, which mean what they mean to cfx.train.
 
-    Another `data=` replaces the whole node; its size stays the run's, which is what the networks were trained at.
+    Another choice of a group, such as `data=table`, replaces the whole node; `data.views=[PA]` changes the run's own.
+    The seed stays the run's, since it decides who was trained on wherever a hash does, and so does the size, which is
+    what the networks were trained at.
     """
-    task = own["task"]
-    assert isinstance(task, dict)
-    groups = [f"task={task['name']}", *overrides]
-    composed = OmegaConf.to_container(compose("train", groups), resolve=True)
-    assert isinstance(composed, dict)
-    changed = {each.partition("=")[0].partition(".")[0].lstrip("+") for each in overrides}
+    task, data = own["task"], own["data"]
+    typed = [(key_of(each), each.startswith("~")) for each in overrides]
+    keys = {key.partition("@")[0]: gone for key, gone in typed if key is not None}
+    fixed = [f"task={task['name']}", f"seed={own['seed']}"]
+    if "data" not in keys:
+        fixed.append(f"data={data['name']}")
+        fixed += [f"data.root={data['root']}"] if data.get("root") is not None else []
+    before, after = _composed(own, fixed, keys), _composed(own, [*fixed, *overrides], keys)
     result = dict(own)
-    for key in changed & set(composed):
-        result[str(key)] = composed[key]
-    data, own_data = result["data"], own["data"]
-    assert isinstance(data, dict) and isinstance(own_data, dict)
-    result["data"] = {**data, "size": own_data["size"]}
+    for name in {key.split(".")[0] for key in keys} & set(after):
+        result[name] = after[name] if name in keys else _changed(own.get(name), before.get(name), after[name])
+    for key, gone in keys.items():
+        if "." in key and not gone:  # said outright, it counts even where the default says the same
+            _put(result, after, key.split("."))
+    result["data"] = {**result["data"], "size": data["size"]}
     return result
+
+
+def _composed(own: Config, overrides: Sequence[str], keys: Iterable[str]) -> Config:
+    """Compose cfx.train's configuration; other nodes refer to the run's own task unless that is changed too."""
+    made = compose("train", overrides)
+    if not any(key.split(".")[0] == "task" for key in keys):
+        made.task = own["task"]
+    plain = OmegaConf.to_container(made, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _changed(own: Any, before: Any, after: Any) -> Any:
+    """Return a node of the run with every difference between two compositions put in."""
+    if not all(isinstance(node, dict) for node in (own, before, after)):
+        return own if before == after else after
+    kept = {key: value for key, value in own.items() if key in after or key not in before}
+    return kept | {
+        key: _changed(own.get(key), before.get(key), value)
+        for key, value in after.items()
+        if key in own or value != before.get(key)
+    }
+
+
+def _put(into: Config, source: Config, path: Sequence[str]) -> None:
+    """Copy one value of a configuration into another at the same place, if it is there."""
+    name, *rest = path
+    if name not in source:
+        return
+    if rest and isinstance(source[name], dict) and isinstance(into.get(name), dict):
+        into[name] = dict(into[name])
+        _put(into[name], source[name], rest)
+    else:
+        into[name] = source[name]
 
 
 if __name__ == "__main__":

@@ -1,32 +1,48 @@
-"""Explain image files with a finished run: progression, numbers, verdict, and the edit at full resolution.
+"""Explain image files with a finished run: pictures, films, numbers and verdict, at full resolution too, as DICOM too.
 
 python -m cfx.explain run=runs/cardiomegaly-phantom-explainer-0123abcd input=chest.png output=out
 python -m cfx.explain run=pretrained/nih_cardiomegaly input=folder_of_images
+python -m cfx.explain run=pretrained/nih_cardiomegaly input=chest.dcm dicom=true identifiers=keep
 """
 
+import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from cfx.cli import verb
-from cfx.errors import BadValue
+from cfx.errors import BadImage, BadValue, UnknownChoice, nearest
 
 if TYPE_CHECKING:
-    from cfx.evaluation.explain_files import Tools
+    from cfx.evaluation.explain_files import Settings, Tools
+    from cfx.evaluation.explained import Outcome
     from cfx.loading import LoadedRun
 
 
-def tools_of(loaded: "LoadedRun") -> "Tools":
+PICTURES = ("progression", "difference", "outlines", "gif", "mp4")
+
+
+def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "Tools":
     """Return what a loaded run explains files with; it measures by the evaluation segmenter where there is one.
+
+    Args:
+        loaded: the run.
+        pictures: which of `PICTURES` are drawn of each image; None: all that can be drawn here.
 
     Raises:
         BadValue: the run has no segmenter, so that nothing could be measured.
     """
-    from cfx.evaluation.explain_files import Tools
+    from cfx.evaluation.explain_tools import Tools
     from cfx.evaluation.familiarity import Familiarity
-    from cfx.reporting.explained_figure import draw_explained
+    from cfx.reporting.explained_figure import draw_difference, draw_explained
+    from cfx.reporting.film import draw_gif, draw_mp4, video_problem
+    from cfx.reporting.outlines_figure import draw_outlines
     from cfx.reporting.run_files import number_at
+
+    def wanted(name: str) -> bool:
+        return pictures is None or name in pictures
 
     # The evaluation segmenter has seen no picture that the loss used, so its reading is the one to report.
     segmenter = loaded.judge or loaded.segmenter
@@ -37,6 +53,15 @@ def tools_of(loaded: "LoadedRun") -> "Tools":
     measured = loaded.run.evaluation
     familiar = Familiarity.load(loaded.run)
     threshold = number_at(measured.metrics(), "transfer.threshold") if measured.done else None
+    task = loaded.config.get("task") or {}
+    ratio = task.get("measurement") == "ctr"
+    drawn = {
+        "difference": ("difference.png", draw_difference),
+        "outlines": ("outlines.png", draw_outlines),
+        "gif": ("progression.gif", draw_gif),
+    }
+    if wanted("mp4") and video_problem() is None:
+        drawn["mp4"] = ("progression.mp4", draw_mp4)
     return Tools(
         explainer=loaded.explainer,
         blackbox=loaded.blackbox,
@@ -46,8 +71,83 @@ def tools_of(loaded: "LoadedRun") -> "Tools":
         run=loaded.run.name,
         threshold=0.5 if threshold is None else threshold,
         familiar=None if familiar is None else familiar.to(next(loaded.blackbox.buffers()).device),
-        draw=draw_explained,
+        draw=draw_explained if wanted("progression") else None,
+        pictures=dict(each for name, each in drawn.items() if wanted(name)),
+        views=tuple(loaded.config["data"].get("views") or ()),
+        direction={"up": 1, "down": -1}.get(str(task.get("direction")), 0) if ratio else 0,
     )
+
+
+def numbers_of(key: str, values: Any) -> tuple[float, ...]:
+    """Return a list of the command line as numbers; a single number is a list of one.
+
+    Raises:
+        BadValue: something in it is no number.
+    """
+    found = values if isinstance(values, Sequence) and not isinstance(values, str) else [values]
+    try:
+        return tuple(float(value) for value in found if value is not None)
+    except (TypeError, ValueError) as error:
+        raise BadValue(key, values, "is no list of numbers", f"write {key}=[0,0.5,1]") from error
+
+
+def pictures_of(values: Any) -> tuple[str, ...]:
+    """Return which pictures are drawn of each image.
+
+    Raises:
+        UnknownChoice: one that is none of `PICTURES`.
+    """
+    found = values if isinstance(values, Sequence) and not isinstance(values, str) else [values]
+    names = tuple(str(value) for value in found if value is not None)
+    for name in names:
+        if name not in PICTURES:
+            near = nearest(name, PICTURES)
+            remedy = f"did you mean {near!r}" if near else f"choose from {', '.join(PICTURES)}"
+            raise UnknownChoice("pictures", name, "is no picture", remedy)
+    return names
+
+
+def settings_of(config: DictConfig) -> "Settings":
+    """Return what the user set.
+
+    Raises:
+        BadValue, UnknownChoice: a value that makes no sense.
+    """
+    from cfx.evaluation.explain_files import Settings
+
+    if isinstance(config.batch, bool) or not isinstance(config.batch, int):
+        raise BadValue("batch", config.batch, "is no number of images", "give 1 or more")
+    for key in ("mark", "overwrite", "force", "invert", "dicom"):
+        if not isinstance(config[key], bool):
+            raise BadValue(key, config[key], "is neither true nor false", f"write {key}=true or {key}=false")
+    return Settings(
+        targets=numbers_of("targets", config.targets),
+        full_resolution=numbers_of("full_resolution", config.full_resolution),
+        mark=config.mark,
+        overwrite=config.overwrite,
+        batch=config.batch,
+        force=config.force,
+        invert=config.invert,
+        dicom=config.dicom,
+        identifiers=str(config.identifiers),
+    )
+
+
+def device_of(wanted: str) -> str:
+    """Return the device that `device=` means.
+
+    Raises:
+        BadValue: a device that is not here.
+    """
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise BadValue("device", wanted, "is not here", "use device=auto or device=cpu") from error
+    return wanted
 
 
 @verb("explain")
@@ -56,35 +156,45 @@ def main(config: DictConfig) -> None:
     for key, what in (("run", "names no run"), ("input", "names no file or folder")):
         if not config[key]:
             raise BadValue(key, config[key], what, f"give {key}=PATH")
-    from cfx.evaluation.explain_files import Settings, explain_files, find_images
+    from cfx.evaluation.explain_files import explain_files
+    from cfx.evaluation.image_files import find_images
 
-    place = Path(str(config.input))
-    paths = find_images(place)
-    settings = Settings(
-        targets=tuple(float(target) for target in config.targets),
-        full_resolution=tuple(float(target) for target in config.full_resolution or ()),
-        mark=bool(config.mark),
-        overwrite=bool(config.overwrite),
-    )
-    import torch
-
-    from cfx.evaluation.explained import outcome_line, outcome_table
-    from cfx.loading import load_explainer
-
-    wanted = str(config.device)
-    device = wanted if wanted != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    tools = tools_of(load_explainer(str(config.run), device=device))
-    root = place if place.is_dir() else place.parent
+    place, output = Path(str(config.input)), Path(str(config.output))
+    # A second run must not explain the pictures that the first one drew.
+    paths = find_images(place, without=output)
+    settings = settings_of(config)
     from tqdm import tqdm
 
-    with tqdm(
-        total=len(paths), unit="image", disable=None
-    ) as bar:  # None: a terminal gets the bar, a log does not
-        outcomes = explain_files(
-            paths, root, Path(str(config.output)), tools, settings, echo=lambda line: bar.update()
+    from cfx.loading import load_explainer
+    from cfx.reporting.film import video_problem
+
+    pictures = pictures_of(config.pictures)
+    loaded = load_explainer(str(config.run), device=device_of(str(config.device)))
+    tools = tools_of(loaded, pictures)
+    problem = video_problem() if "mp4" in pictures else None
+    if problem:
+        print(problem, file=sys.stderr)
+    root = place if place.is_dir() else place.parent
+    # None: a terminal gets the bar, a log does not.
+    with tqdm(total=len(paths), unit="image", disable=None) as bar:
+        outcomes = explain_files(paths, root, output, tools, settings, echo=lambda line: bar.update())
+    tell(outcomes, output)
+
+
+def tell(outcomes: "Sequence[Outcome]", output: Path) -> None:
+    """Print what became of the files.
+
+    Raises:
+        BadImage: none of several files could be explained.
+    """
+    from cfx.evaluation.explained import outcome_line, outcome_table
+
+    print(outcome_table(list(outcomes)) if len(outcomes) > 1 else outcome_line(outcomes[0]))
+    if all(outcome.status == "failed" for outcome in outcomes):
+        raise BadImage(
+            "input", f"{len(outcomes)} files", "none could be explained", f"see {output / 'summary.csv'}"
         )
-    print(outcome_table(outcomes) if len(outcomes) > 1 else outcome_line(outcomes[0]))
-    print(f"written to {config.output}")
+    print(f"written to {output}")
 
 
 if __name__ == "__main__":

@@ -4,25 +4,32 @@ Everything is read from the run's own `parts/`, so that a run can be moved and i
 """
 
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from cfx import chain
+from cfx.anatomy.detection import Finder
+from cfx.anatomy.detection_networks import DetectionNetwork
 from cfx.anatomy.masks import soft_masks
-from cfx.assembly import black_box_of, explainer_of, trained_network
+from cfx.assembly import black_box_of, data_module, explainer_of, is_trained, trained_network
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.exported import from_exported
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
-from cfx.errors import MissingPath, UnknownChoice
+from cfx.data.splits import differences, has_official
+from cfx.errors import BadValue, CheckpointMismatch, MissingPath, UnknownChoice
 from cfx.explainers.base import Explainer
 from cfx.files import write_atomic
 from cfx.runs import Run
 
 Config = dict[str, Any]
 KINDS = ("trained", "checkpoint", "exported", "torchxrayvision")
+# Of the independent classifier, where no validation patients were asked (see `cfx.calibrating`).
+DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class LoadedRun:
 
     explainer: draws counterfactuals. blackbox: what is explained. segmenter, judge: soft masks (B, 3, H, W) of images,
     the first for training, the second for measuring; None where the run has none. transfer: the independent classifier.
+    threshold: the posterior from which on that one calls the finding, by validation patients.
+    finder: the detector that measures, None where the run has none; finder_data: the data node it was trained on.
     """
 
     run: Run
@@ -40,28 +49,136 @@ class LoadedRun:
     segmenter: Any
     judge: Any
     transfer: BlackBox | None
+    threshold: float = DEFAULT_THRESHOLD
+    finder: Finder | None = None
+    finder_data: Config | None = None
 
 
-def check_given(config: Config) -> None:
-    """Refuse a black box or segmenter that is not there, before anything is trained for it.
+def check_given(config: Config) -> list[str]:
+    """Refuse a black box, segmenter or detector that is not there or does not fit, before anything is trained for it.
+
+    Returns:
+        Warnings of given runs that may have been trained on patients whom this run tests.
 
     Raises:
-        MissingPath: naming `blackbox.path`, `anatomy.path` or `anatomy.judge_path`.
+        MissingPath: naming `blackbox.path`, `anatomy.path`, `anatomy.judge_path` or their like of the detector.
+        CheckpointMismatch: it is of another finding, or no detector.
+        BadValue: `blackbox.prior`, or a detector that knows phantoms alone would score real X-rays.
     """
     blackbox, anatomy = config["blackbox"], config["anatomy"]
+    prior = blackbox.get("prior")
+    if prior is not None and not (isinstance(prior, float) and 0 < prior < 1):
+        raise BadValue("blackbox.prior", prior, "is no prevalence", "give a number between 0 and 1, or null")
+    given: dict[str, Config] = {}
     if blackbox["kind"] == "checkpoint":
-        black_box_of(Run.open(blackbox["path"], "blackbox.path"), config["task"]["finding"])
+        run = Run.open(blackbox["path"], "blackbox.path")
+        black_box_of(run, config["task"]["finding"])
+        given["blackbox"] = run.config
     elif blackbox["kind"] == "exported":
-        _exported_file(blackbox)
-    for key in ("path", "judge_path"):
+        exported_file(blackbox)
+    elif blackbox["kind"] == "torchxrayvision" and blackbox.get("path"):
+        _given_file(blackbox, "give a file of weights")
+    for role, key in (("segmenter", "path"), ("judge", "judge_path")):
         if anatomy.get(key):
-            Run.open(anatomy[key], f"anatomy.{key}")
+            given[role] = Run.open(anatomy[key], f"anatomy.{key}").config
+    given |= _check_detector(config)
+
+    def official() -> bool:
+        data = data_module(config, part=config["model"]["part"], batch_size=1)
+        data.prepare_data()
+        return has_official(data.source.frame())
+
+    return patient_warnings(config, given, official)
 
 
-def _exported_file(node: Config) -> Path:
+def _check_detector(config: Config) -> dict[str, Config]:
+    """Refuse detectors that are none, and those that only know phantoms where the data are X-rays.
+
+    Returns:
+        The configurations that given ones were trained with, by role.
+    """
+    given: dict[str, Config] = {}
+    if not chain.detects(config):
+        return given
+    node = config["detector"]
+    for role, key in (("detector", "path"), ("box_judge", "judge_path")):
+        if node.get(key):
+            given[role] = Run.open(node[key], f"detector.{key}").config
+            name = given[role]["model"]["name"]
+            if name != "detector":
+                problem, remedy = f"is a run of model={name}", "give the run of a detector"
+                raise CheckpointMismatch(f"detector.{key}", node[key], problem, remedy)
+            refuse_phantoms(given[role]["data"], config["data"], f"detector.{key}", str(node[key]))
+    for part in chain.detector_configs(config).values():
+        refuse_phantoms(part["data"], config["data"], "detector.data", part["data"]["name"])
+    return given
+
+
+def refuse_phantoms(trained_on: Config, data: Config, argument: str, value: str) -> None:
+    """Refuse a detector trained on phantoms for real X-rays: what it scores there means nothing.
+
+    Raises:
+        BadValue: naming the argument.
+    """
+    if chain.is_phantom(trained_on) and not chain.is_phantom(data):
+        problem = f"a detector trained on phantoms does not score the real X-rays of data={data['name']}"
+        raise BadValue(argument, value, problem, "give one trained on X-rays, or detector=none")
+
+
+def patient_warnings(
+    config: Config, trained: Mapping[str, Config], official: Callable[[], bool], split: str = "test"
+) -> list[str]:
+    """Say which trained networks may have seen the patients that are evaluated.
+
+    Args:
+        config: names the data that are evaluated, and how their patients are shared out.
+        trained: the configuration that each network was trained with, by what it is called in the message.
+        official: tells whether these data name their own test part; asked only where that matters.
+        split: the part that is evaluated.
+    """
+    data, found = config["data"], []
+    for name, other in trained.items():
+        theirs = other.get("data") or {}
+        # of a phantom, another seed draws other patients
+        if theirs.get("name") != data["name"] or _patients(theirs) != _patients(data):
+            continue
+        differing = differences(theirs["splits"], data["splits"])
+        folds = any(node["splits"].get("fold") is not None for node in (theirs, data))
+        if split == "train" and name == "explainer":
+            found.append(
+                f"evaluation.split=train: the explainer was trained on this part of data={data['name']}"
+            )
+        elif differing and (folds or not official()):
+            found.append(
+                f"{name}: trained with data.splits of {', '.join(differing)}, so it may have seen images that are "
+                "evaluated here"
+            )
+    return found
+
+
+def _patients(data: Config) -> tuple[Any, ...]:
+    source = data.get("source") or {}
+    return tuple(source.get(key) for key in ("_target_", "seed", "site", "correlated"))
+
+
+def trained_with(run: Run) -> dict[str, Config]:
+    """Return the configuration that an explainer's run and each of its parts was trained with, by name."""
+    parts = {name: run.part(name).config for name in run.part_names()}
+    return {"explainer": run.config, **parts}
+
+
+def exported_file(node: Config) -> Path:
+    """Return the file of a black box that comes as a program.
+
+    Raises:
+        MissingPath: naming `blackbox.path`.
+    """
+    return _given_file(node, "give a TorchScript or torch.export file")
+
+
+def _given_file(node: Config, remedy: str) -> Path:
     origin = Path(str(node["path"])).expanduser()
     if not origin.is_file():
-        remedy = "give a TorchScript or torch.export file"
         raise MissingPath("blackbox.path", str(node["path"]), "there is no such file", remedy)
     return origin
 
@@ -74,11 +191,11 @@ def external_part(config: Config, part: Run) -> None:
     """
     node = config["blackbox"]
     if node["kind"] == "exported":
-        origin = _exported_file(node)
+        origin = exported_file(node)
         write_atomic(part.path / "model.pt", lambda beside: shutil.copyfile(origin, beside))
         part.write_config({"blackbox": node})
     elif node["kind"] == "torchxrayvision":
-        box = from_torchxrayvision(finding=config["task"]["finding"], **_settings(node))
+        box = from_torchxrayvision(finding=config["task"]["finding"], **with_path(node))
         part.write_config({"blackbox": node})
         part.write_weights(box.state_dict())
     else:
@@ -87,22 +204,39 @@ def external_part(config: Config, part: Run) -> None:
         )
 
 
-def _settings(node: Config) -> Config:
-    return {
-        key: value for key, value in node.items() if key not in ("kind", "path", "transfer", "model", "name")
-    }
+def box_settings(node: Config) -> Config:
+    """Return how an external network is asked: all keys of its node but those of the chain and of the file's place."""
+    chains = ("kind", "path", "transfer", "model", "name", "prior")
+    return {key: value for key, value in node.items() if key not in chains}
 
 
-def load_black_box(run: Run) -> BlackBox:
-    """Return the frozen black box of a run from `parts/blackbox`."""
+def with_path(node: Config) -> Config:
+    """Return the same for a torchxrayvision network, whose constructor reads the file itself."""
+    return {**box_settings(node), "path": node.get("path")}
+
+
+def load_black_box(run: Run, *, calibrated: bool = True) -> BlackBox:
+    """Return the frozen black box of a run from `parts/blackbox`.
+
+    Args:
+        run: an explainer's run.
+        calibrated: at the prior that `calibrating.recalibrate` brought it to; False: as it came.
+    """
     part = run.part("blackbox")
-    config = run.config
-    node, finding = config["blackbox"], config["task"]["finding"]
+    box = _black_box(part, run.config["blackbox"], run.config["task"]["finding"])
+    found = part.calibration() if calibrated else {}
+    if found.get("prior") is not None:
+        box.recalibrate(float(found["scale"]), float(found["shift"]), float(found["prior"]))
+    return box
+
+
+def _black_box(part: Run, node: Config, finding: str) -> BlackBox:
+    """Return a black box as it came."""
     if node["kind"] == "exported":
-        return from_exported(part.path / "model.pt", finding=finding, **_settings(node))
+        return from_exported(part.path / "model.pt", finding=finding, **box_settings(node))
     if node["kind"] == "torchxrayvision":
-        # Built with random weights, since the run keeps its own and nothing is to be fetched.
-        box = from_torchxrayvision(finding=finding, **{**_settings(node), "weights": None, "random": True})
+        # Built with random weights, since the run keeps its own: nothing is fetched, no file outside is read.
+        box = from_torchxrayvision(finding=finding, **{**box_settings(node), "weights": None, "random": True})
         part.load_into(box, "blackbox")
         return box
     return black_box_of(part, finding)
@@ -114,6 +248,14 @@ def load_segmenter(part: Run, device: str | torch.device = "cpu") -> Any:
         return None
     network = trained_network(part).requires_grad_(False).to(device)
     return partial(soft_masks, network, size=None, native=int(part.config["data"]["size"]))
+
+
+def load_finder(part: Run, device: str | torch.device = "cpu") -> Finder | None:
+    """Return a detector ready to find boxes on images (B, 1, H, W) in [-1, 1], None where there is no part."""
+    if not part.weights_file.is_file():
+        return None
+    network = trained_network(part).requires_grad_(False).to(device)
+    return Finder(cast(DetectionNetwork, network), native=int(part.config["data"]["size"]))
 
 
 def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu") -> LoadedRun:
@@ -132,8 +274,11 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
             "give the run of an explainer",
         )
     blackbox = load_black_box(run).to(device)
-    made = explainer_of(config, trained_network(run), blackbox)
+    made = explainer_of(config, trained_network(run) if is_trained(config) else None, blackbox)
     transfer = run.part("transfer")
+    detectors = [
+        part for part in (run.part("box_judge"), run.part("detector")) if part.weights_file.is_file()
+    ]
     return LoadedRun(
         run=run,
         config=config,
@@ -144,4 +289,7 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
         transfer=black_box_of(transfer, config["task"]["finding"]).to(device)
         if transfer.weights_file.is_file()
         else None,
+        threshold=float(transfer.calibration().get("threshold", DEFAULT_THRESHOLD)),
+        finder=load_finder(detectors[0], device) if detectors else None,
+        finder_data=detectors[0].config["data"] if detectors else None,
     )

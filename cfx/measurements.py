@@ -20,10 +20,21 @@ Array = npt.NDArray[Any]
 
 HEART, LEFT_LUNG, RIGHT_LUNG = 0, 1, 2
 LEVEL = 0.5
-# Below these shares of the picture a part is a fragment, not an organ: the smallest of 223 expert contours are 0.04
-# (heart) and 0.04 (a lung); a quarter of that leaves room for other fields of view.
-HEART_AREA = 0.010
-LUNG_AREA = 0.010
+# What a chest can look like. The extremes in brackets are those of 222 expert contours of frontal X-rays; each bound
+# leaves room beyond them for other patients and fields of view, and tells a segmenter's mistake from a reading.
+HEART_AREA = (0.01, 0.30)  # share of the picture [0.050, 0.182]
+LUNG_AREA = (0.01, 0.35)  # of one lung [0.049, 0.211]
+# The smaller lung over the larger [0.49]. A lung under a fifth of the other is white or not found, and the side of the
+# thorax that it should span is unknown.
+LUNG_BALANCE = 0.20
+# Share of the picture's width [0.613]: a narrower thorax is no chest X-ray, or a part of one.
+THORAX_WIDTH = 0.35
+# CTR [0.350, 0.837]: slim and emphysematous chests go down to about 0.35 and the largest hearts, with effusion around
+# them, nearly fill the chest; a heart that leaves less than a tenth of the width to both lungs together is a mistake.
+CTR = (0.25, 0.85)
+# How far the heart may reach beyond the lungs on one side, as a share of the thoracic width [0.020]; the rest is what a
+# large heart hides of the lung beside it.
+OVERHANG = 0.10
 # A second heart part of this share of the largest means that the contour fell apart.
 SECOND_PART = 0.5
 
@@ -128,8 +139,10 @@ def measure(masks: Array) -> Measured:
         masks: (B, 3, H, W) hard (0/1) or soft (0..1); heart, left lung, right lung.
 
     Returns:
-        `Measured`, NaN where a figure is not measurable: an organ missing or under 1 % of the picture, the heart in
-        pieces, a lung on the wrong side of the other, the heart outside or wider than the thorax.
+        `Measured`, NaN where a figure is not measurable. The heart: missing, too small or too large for one, or in
+        pieces. The thorax: a lung missing, too small or too large, much smaller than the other or on its wrong side, or
+        the two together too narrow. The ratio: either of these, the heart not between the lungs (the middle of each
+        lies on its own side of the heart's), reaching far beyond them, or a value that no chest has.
 
     Raises:
         ValueError: masks are not (B, 3, H, W).
@@ -140,21 +153,24 @@ def measure(masks: Array) -> Measured:
     size, width = masks.shape[2] * masks.shape[3], masks.shape[3]
     heart, area, second = largest_part(masks[:, HEART])
     heart_left, heart_right = extent(masks[:, HEART], heart)
-    heart_bad = (area < HEART_AREA * size) | (second > SECOND_PART * area)
-    lungs = []
-    lungs_bad = np.zeros(len(masks), dtype=bool)
+    heart_bad = ~_between(area / size, HEART_AREA) | (second > SECOND_PART * area)
+    lungs, areas = [], []
     for channel in (RIGHT_LUNG, LEFT_LUNG):  # the right lung is on the left of the picture
         lung, lung_area, _ = largest_part(masks[:, channel])
         lungs.append(extent(masks[:, channel], lung))
-        lungs_bad |= lung_area < LUNG_AREA * size
+        areas.append(lung_area / size)
     (right_start, right_end), (left_start, left_end) = lungs
+    lungs_bad = ~(_between(areas[0], LUNG_AREA) & _between(areas[1], LUNG_AREA))
+    lungs_bad |= np.minimum(*areas) < LUNG_BALANCE * np.maximum(*areas)
     with np.errstate(invalid="ignore"):
         lungs_bad |= ~(right_start + right_end < left_start + left_end)
         thorax_left = np.minimum(right_start, left_start)
         thorax_right = np.maximum(right_end, left_end)
-        middle = (heart_left + heart_right) / 2
-        misplaced = ~((middle > thorax_left) & (middle < thorax_right))
-        misplaced |= ~(heart_right - heart_left < thorax_right - thorax_left)
+        span = thorax_right - thorax_left
+        lungs_bad |= ~(span >= THORAX_WIDTH * width)
+        middle = heart_left + heart_right
+        misplaced = ~((right_start + right_end < middle) & (middle < left_start + left_end))
+        misplaced |= ~(np.maximum(thorax_left - heart_left, heart_right - thorax_right) <= OVERHANG * span)
     heart_edges = (np.stack([heart_left, heart_right], axis=1) + 0.5) / width
     thorax_edges = (np.stack([thorax_left, thorax_right], axis=1) + 0.5) / width
     heart_edges[heart_bad] = np.nan
@@ -162,8 +178,15 @@ def measure(masks: Array) -> Measured:
     heart_width = heart_edges[:, 1] - heart_edges[:, 0]
     thorax_width = thorax_edges[:, 1] - thorax_edges[:, 0]
     ctr = heart_width / thorax_width
-    ctr[misplaced] = np.nan
+    with np.errstate(invalid="ignore"):
+        ctr[misplaced | ~_between(ctr, CTR)] = np.nan
     return Measured(ctr, heart_width, thorax_width, heart_edges, thorax_edges)
+
+
+def _between(values: Array, bounds: tuple[float, float]) -> Array:
+    """Where values lie within both bounds; NaN lies nowhere."""
+    inside: Array = (values >= bounds[0]) & (values <= bounds[1])
+    return inside
 
 
 def cardiothoracic_ratio(masks: Array) -> Array:
@@ -230,6 +253,6 @@ def costophrenic_angles(masks: Array) -> Array:
         cosine = (lean + fall) / np.sqrt((1 + lean**2) * (1 + fall**2))
         angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
         cut = (tip_y[:, 0] >= height - 1) | (tip_x[:, 0] >= width - 1)
-        angle[cut | (area < LUNG_AREA * height * width)] = np.nan
+        angle[cut | (area < LUNG_AREA[0] * height * width)] = np.nan
         angles[:, place] = angle
     return angles

@@ -6,27 +6,42 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from cfx import assembly
+from cfx import assembly, calibrating
 from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
+from cfx.data.dataset import ChestXrayDataset
+from cfx.data.splits import has_official
 from cfx.evaluation import parts
+from cfx.evaluation.detecting import detector_section
 from cfx.evaluation.examples import write_examples
 from cfx.evaluation.familiarity import Familiarity
 from cfx.evaluation.features import LastLinear
+from cfx.evaluation.given import Given
 from cfx.evaluation.runner import evaluate
+from cfx.evaluation.sections import counts
 from cfx.evaluation.settings import Settings
 from cfx.fitting import peak_mib
-from cfx.loading import LoadedRun, load_explainer, load_segmenter
+from cfx.instruments import Instruments
+from cfx.loading import (
+    LoadedRun,
+    load_explainer,
+    load_finder,
+    load_segmenter,
+    patient_warnings,
+    refuse_phantoms,
+    trained_with,
+)
 from cfx.naming import slug
 from cfx.reporting.report import write_report
 from cfx.runs import Evaluation, Run
-from cfx.schema import Task, read
+from cfx.schema import EvaluationNode, Task, read
 
 SMOKE_IMAGES = 32
+FEATURES = "the last hidden layer of the independent (transfer) classifier"
 
 
 def measure_part(run: Run, data: ChestXrayDataModule, smoke: bool = False) -> None:
-    """Write how good a trained classifier or segmenter is on test patients: a row an image, and metrics.json."""
+    """Write how good a trained part is on test patients: a row an image, and metrics.json."""
     config = run.config
     dataset = data.dataset("test")
     split = {"data": config["data"]["name"], "split": "test"}
@@ -41,6 +56,12 @@ def measure_part(run: Run, data: ChestXrayDataModule, smoke: bool = False) -> No
             **split,
             "blackbox": parts.classifier_metrics(table, prior),
         }
+    elif config["model"]["name"] == "detector":
+        finder = load_finder(run)
+        assert finder is not None
+        table, found = parts.detect(finder, dataset)
+        figures = detector_section(found, dataset.boxes, config["data"]["name"])
+        metrics = {"schema": 1, "task": None, **split, "detector": figures | counts(table)}
     else:
         table = parts.segment(load_segmenter(run), dataset)
         metrics = {"schema": 1, "task": None, **split, "anatomy": parts.segmenter_metrics(table)}
@@ -78,12 +99,18 @@ def evaluate_into(
 
     Returns:
         The metrics.
+
+    Raises:
+        UserError: the configuration's `evaluation` does not fit its schema, or the run's detector was trained on
+            phantoms and the data are X-rays.
     """
-    node = config["evaluation"]
-    data = assembly.data_module(
-        config, part=config["model"]["part"], batch_size=int(node["batch_size"]), smoke=smoke
-    )
-    dataset = data.dataset(node["split"])
+    node = read(EvaluationNode, config["evaluation"], "evaluation")
+    wanted = (config.get("detector") or {}).get("kind", "none") != "none"
+    finder = loaded.finder if wanted else None
+    if finder is not None and loaded.finder_data is not None:
+        refuse_phantoms(loaded.finder_data, config["data"], "data", config["data"]["name"])
+    data = assembly.data_module(config, part=config["model"]["part"], batch_size=node.batch_size, smoke=smoke)
+    dataset = data.dataset(node.split)
     table = dataset.table
     settings = settings_of(node, config, smoke)
     finding = config["task"]["finding"]
@@ -96,10 +123,14 @@ def evaluate_into(
         judge=loaded.judge or loaded.segmenter,
         task=read(Task, config["task"], "task"),
         transfer=loaded.transfer,
+        transfer_threshold=loaded.threshold,
+        finder=finder,
+        boxes=None if finder is None else assembly.true_boxes(config, data, table),
+        finder_trained_on=(loaded.finder_data or {}).get("name"),
         oracle=data.source.oracle(),
         settings=settings,
         features=LastLinear(loaded.transfer) if loaded.transfer is not None else None,
-        features_name="the last hidden layer of the independent (transfer) classifier",
+        features_name=FEATURES,
         latent=latent_call(data.source, finding, table["image_id"]),
         familiar=None if familiar is None else familiar.to(device),
         write_part=place.write_part,
@@ -107,29 +138,94 @@ def evaluate_into(
         progress=Progress(),
         device=device,
         data=config["data"]["name"],
-        split=node["split"],
+        split=node.split,
         run=run_figures(loaded.run),
     )
     if place.parts():
         place.merge_parts()
     else:
         place.write_counterfactuals(rows)
+    metrics["warnings"] += calibrating.notes(loaded.run)
+    if loaded.judge is None:
+        metrics["warnings"].append(
+            "there is no evaluation segmenter: the CTR was measured by the one of the loss, which the explainer may "
+            "have been fitted to"
+        )
+    metrics["warnings"] += patient_warnings(
+        config, trained_with(loaded.run), lambda: has_official(data.source.frame()), node.split
+    )
     write_examples(place.examples, loaded.explainer, dataset, table, rows, device=device)
     place.write_metrics(metrics)
     return metrics
 
 
-def settings_of(node: Config, config: Config, smoke: bool) -> Settings:
+def write_given(
+    place: Evaluation,
+    given: Given,
+    instruments: Instruments,
+    dataset: ChestXrayDataset,
+    config: Config,
+    *,
+    device: str = "cpu",
+    **about: Any,
+) -> dict[str, Any]:
+    """Measure counterfactuals that are there already, and write what an evaluation of a run writes.
+
+    Oracles, devices and the way back need more than a table of pairs holds: they are null.
+
+    Args:
+        place: where to. given: the counterfactuals. instruments: what measures them.
+        dataset: the pictures they belong to, with their labels. config: task, evaluation and seed.
+        device: where the networks are. **about: data, split and run, for the metrics.
+
+    Returns:
+        The metrics.
+    """
+    table = dataset.table
+    rows, metrics = evaluate(
+        given,
+        instruments.blackbox,
+        table,
+        dataset,
+        judge=instruments.judge,
+        task=read(Task, config["task"], "task"),
+        transfer=instruments.transfer,
+        settings=settings_of(read(EvaluationNode, config["evaluation"], "evaluation"), config, smoke=False),
+        features=LastLinear(instruments.transfer) if instruments.transfer is not None else None,
+        features_name=FEATURES,
+        familiar=instruments.familiar,
+        write_part=place.write_part,
+        finished={number: pd.read_parquet(path) for number, path in enumerate(place.parts())},
+        progress=Progress(),
+        device=device,
+        **about,
+    )
+    place.merge_parts()
+    write_examples(place.examples, given, dataset, table, rows, device=device)
+    if rows["p_net"].isna().any():
+        without = int(rows.loc[rows["p_net"].isna(), "image_id"].nunique())
+        metrics["warnings"].append(
+            f"{without} of {metrics['n_images']} images come without a redrawing at their own posterior: their net "
+            "shifts are counted from the image itself, and the null test leaves them out"
+        )
+    place.write_metrics(metrics)
+    return metrics
+
+
+def settings_of(node: EvaluationNode, config: Config, smoke: bool) -> Settings:
     """Return the evaluation's sizes from its configuration; a handful of images for a smoke test."""
     sizes = {
-        key: node[key]
-        for key in ("control_images", "descent_images", "oracle_grid_images", "return_images", "resamples")
+        "control_images": node.control_images,
+        "descent_images": node.descent_images,
+        "oracle_grid_images": node.oracle_grid_images,
+        "return_images": node.return_images,
+        "resamples": node.resamples,
     }
     if smoke:
-        sizes = {key: min(int(value), SMOKE_IMAGES // 4) for key, value in sizes.items()} | {"resamples": 50}
+        sizes = {key: min(value, SMOKE_IMAGES // 4) for key, value in sizes.items()} | {"resamples": 50}
     return Settings(
-        targets=tuple(float(t) for t in node["targets"]),
-        batch_size=int(node["batch_size"]),
+        targets=tuple(float(t) for t in node.targets),
+        batch_size=node.batch_size,
         seed=int(config["seed"]),
         **sizes,
     )

@@ -19,14 +19,20 @@ _LEFT_OUT = object()
 
 
 def content_digest(path: Path) -> str | None:
-    """Return the SHA-256 of a file, or of a run folder's weights; None where there is neither."""
+    """Return the SHA-256 of a file, of a run folder's weights, or of the .xml files of any other folder (boxes);
+    None where there is none of these.
+    """
     file = path / "weights.safetensors" if path.is_dir() else path
-    if not file.is_file():
+    files = [file] if file.is_file() else sorted(path.rglob("*.xml")) if path.is_dir() else []
+    if not files:
         return None
     digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
+    for each in files:
+        if len(files) > 1:
+            digest.update(each.relative_to(path).as_posix().encode())
+        with each.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
     return digest.hexdigest()
 
 

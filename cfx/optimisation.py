@@ -1,16 +1,23 @@
-"""What every training shares: averaged weights, the learning rate's course, which weights decay."""
+"""What every training shares: averaged weights, the learning rate's course, which weights decay; and the module that
+puts these together for networks with one loss.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
+import pytorch_lightning as pl
 import torch
-from torch import nn
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 
-def averaged_copy(network: nn.Module) -> nn.Module:
+def averaged_copy(network: M) -> M:
     """Return a copy of a network to hold its averaged weights: without gradients, in eval mode."""
     return copy.deepcopy(network).requires_grad_(False).eval()
 
@@ -35,7 +42,7 @@ def follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> N
             mean.copy_(present)
 
 
-def plain_copy(network: nn.Module) -> nn.Module:
+def plain_copy(network: M) -> M:
     """Return a copy on the CPU with dense, contiguous weights, as files want them, in eval mode."""
     copied = copy.deepcopy(network).cpu()
     copied.to(memory_format=torch.contiguous_format)
@@ -70,3 +77,59 @@ def warmed_adamw(
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99))
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, warm_cosine(max(total, 1), warmup))
+
+
+class AveragedModule(pl.LightningModule):
+    """A network trained by one loss and shipped as the running average of its weights.
+
+    The modules made of it save the hyperparameters `lr`, `weight_decay`, `warmup`, `ema` and `clip`, and write their
+    steps; `network` is what is trained, `average` what answers, is validated and ships.
+
+    Args:
+        network: from images (B, 1, H, W) in [-1, 1] to logits.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        # Channels last is 1.4 times as fast on the CPU and no slower elsewhere.
+        self.network = network.to(memory_format=torch.channels_last)
+        self.average = averaged_copy(self.network)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits by the averaged weights, for images (B, 1, H, W) in [-1, 1]."""
+        logits: Tensor = self.average(image)
+        return logits
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch mode; the averaged network stays in eval."""
+        super().train(mode)
+        self.average.eval()
+        return self
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Let the averaged weights follow."""
+        follow(self.average, self.network, float(self.hparams["ema"]), self.global_step)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with a linear warm-up and a cosine to zero over the trainer's steps."""
+        optimizer, scheduler = warmed_adamw(
+            self.network,
+            lr=float(self.hparams["lr"]),
+            weight_decay=float(self.hparams["weight_decay"]),
+            total=int(self.trainer.estimated_stepping_batches),
+            warmup=float(self.hparams["warmup"]),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient's norm at `clip`, whatever the trainer says."""
+        self.clip_gradients(optimizer, float(self.hparams["clip"]), "norm")
+
+    def inference(self) -> nn.Module:
+        """The network to ship: averaged weights, the keys of a freshly built network."""
+        return plain_copy(self.average)

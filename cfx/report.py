@@ -1,12 +1,14 @@
-"""Write a run's figures and report.html again from its files, and print the summary; or analyse a reader study.
+"""Write a run's figures and report.html again from its files, set runs side by side, or analyse a reader study.
 
 python -m cfx.report run=runs/cardiomegaly-phantom-explainer-0123abcd
+python -m cfx.report 'run=[runs/a,runs/b]' output=compared        # one table; files only where output= names a folder
+python -m cfx.report multirun=multirun/losses
 python -m cfx.report study=study
 """
 
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cfx.cli import verb
 from cfx.errors import BadValue
@@ -14,12 +16,15 @@ from cfx.errors import BadValue
 
 @verb("report")
 def main(config: DictConfig) -> None:
-    """Write the report of the run or the reader study that ``conf/report.yaml`` names."""
+    """Write the report of the run, the runs or the reader study that ``conf/report.yaml`` names."""
     if config.study:
         from cfx.reporting.study_files import Study
         from cfx.reporting.study_report import write_study_report
 
         print(write_study_report(Study.open(Path(str(config.study)))).summary)
+        return
+    if config.multirun or OmegaConf.is_list(config.run):
+        _compare(config)
         return
     if not config.run:
         raise BadValue("run", config.run, "names no run", "give run=FOLDER")
@@ -29,6 +34,23 @@ def main(config: DictConfig) -> None:
     run = Run.open(str(config.run))
     place = Evaluation(Path(str(config.output))) if config.output else run.evaluation
     print(write_report(run, place).summary)
+
+
+def _compare(config: DictConfig) -> None:
+    """Print the table of methods and controls, and write it where a folder is named for it."""
+    from cfx.reporting.methods import methods_table, read_entries, read_multirun, write_methods
+
+    if config.multirun and config.run:
+        raise BadValue("multirun", config.multirun, "runs are named already", "give run=... or multirun=...")
+    entries = (
+        read_multirun(str(config.multirun))
+        if config.multirun
+        else read_entries([str(each) for each in config.run])
+    )
+    print(methods_table(entries).text())
+    if config.output:
+        for path in write_methods(Path(str(config.output)), entries):
+            print(f"written to {path}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     <run>/config.yaml plan.json environment.json metrics.csv weights.safetensors finished
           checkpoints/          Lightning's, for resuming only
-          parts/<name>/         config.yaml and weights.safetensors of each network that the run needs
+          parts/<name>/         config.yaml and weights.safetensors of each network that the run needs, and
+                                calibration.json, what validation patients told of it
           evaluation/           counterfactuals.parquet metrics.json examples/ report.html
 
 The folder can be moved: nothing in it names a place outside. Every file is written beside its final name and
@@ -267,6 +268,15 @@ class Run:
         path = self.path / "environment.json"
         return dict(read_json(path)) if path.is_file() else {}
 
+    def write_calibration(self, found: Mapping[str, Any]) -> None:
+        """Write calibration.json: scale, shift and prior of a black box, or the threshold of a classifier."""
+        write_json(self.path / "calibration.json", found)
+
+    def calibration(self) -> dict[str, Any]:
+        """Read calibration.json; empty where there is none."""
+        path = self.path / "calibration.json"
+        return dict(read_json(path)) if path.is_file() else {}
+
     def append_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows to metrics.csv; a resumed run keeps its earlier ones."""
         append_rows(self.metrics_file, rows)
@@ -334,9 +344,9 @@ class Run:
         return sorted(file.parent.name for file in (self.path / "parts").glob("*/weights.safetensors"))
 
     def copy_part(self, name: str, source: "Run") -> "Run":
-        """Copy config, weights and environment of another run into this one, and return the part."""
+        """Copy config, weights, environment and calibration of another run into this one, and return the part."""
         part = self.part(name)
-        for file in ("config.yaml", "environment.json", "weights.safetensors"):
+        for file in ("config.yaml", "environment.json", "weights.safetensors", "calibration.json"):
             if (source.path / file).is_file():
                 origin = source.path / file
                 write_atomic(part.path / file, functools.partial(shutil.copyfile, origin))

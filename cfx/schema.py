@@ -1,7 +1,7 @@
-"""Schemas of our own scalars: what a task, a trainer, a logger and a fit may say.
+"""Schemas of our own scalars: what a task, a fit, a trainer, a logger and an evaluation may say.
 
 Constructors check their own arguments; only nodes that no constructor takes whole are described here. `read`
-turns a node into its dataclass, or names the key that does not fit.
+turns a node into its dataclass, or names the key that does not fit; `check` does so for a whole configuration.
 """
 
 import dataclasses
@@ -21,6 +21,10 @@ def _one_of(*choices: str) -> dict[str, tuple[str, ...]]:
 
 def _at_least(bound: float) -> dict[str, float]:
     return {"least": bound}
+
+
+def _within(least: float, most: float) -> dict[str, float]:
+    return {"least": least, "most": most}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +51,19 @@ class Task:
 class Fit:
     """How long and on what a model is trained; the rest of a model's node is its module's.
 
-    max_steps, val_every: in batches. batch_size: images a step and process. balance: what the sampler balances.
-    monitor, mode, patience: the validation metric that picks the weights and stops training; null keeps the last.
+    max_steps, val_every: in batches. batch_size: images a step over all processes. balance: what the sampler balances,
+    balance_share: the share of positives where that is the finding. monitor, mode, patience: the validation metric that
+    picks the weights and stops training; null keeps the last.
     """
 
     max_steps: int = dataclasses.field(metadata=_at_least(1))
     val_every: int = dataclasses.field(metadata=_at_least(1))
     batch_size: int = dataclasses.field(metadata=_at_least(1))
-    balance: str | None = dataclasses.field(default=None, metadata=_one_of("finding", "posterior"))
+    balance: str | None = dataclasses.field(
+        default=None,
+        metadata=_one_of("finding", "posterior", "posterior_root", "extremes", "devices"),
+    )
+    balance_share: float = dataclasses.field(default=0.5, metadata=_within(0, 1))
     monitor: str | None = None
     mode: str = dataclasses.field(default="max", metadata=_one_of("max", "min"))
     patience: int | None = dataclasses.field(default=None, metadata=_at_least(1))
@@ -90,6 +99,64 @@ class LoggerNode:
     mode: str = dataclasses.field(default="offline", metadata=_one_of("offline", "online"))
 
 
+@dataclasses.dataclass(frozen=True)
+class EvaluationNode:
+    """How a finished explainer is measured.
+
+    split: which patients. targets: the grid of posteriors asked for, from 0 to 1. batch_size: images a network sees at
+    a time. control_images, descent_images, return_images: images a direction for the controls, for pixel descent, for
+    the way back. oracle_grid_images: for which the oracle answers the whole grid. resamples: bootstrap samples.
+
+    Raises:
+        BadValue: the targets do not rise from 0 to 1.
+    """
+
+    split: str = dataclasses.field(metadata=_one_of("train", "valid", "test"))
+    targets: list[float] = dataclasses.field(metadata=_within(0, 1))
+    batch_size: int = dataclasses.field(metadata=_at_least(1))
+    control_images: int = dataclasses.field(metadata=_at_least(0))
+    descent_images: int = dataclasses.field(metadata=_at_least(0))
+    oracle_grid_images: int = dataclasses.field(metadata=_at_least(0))
+    return_images: int = dataclasses.field(metadata=_at_least(0))
+    resamples: int = dataclasses.field(metadata=_at_least(1))
+
+    def __post_init__(self) -> None:
+        """Refuse a grid that does not rise from 0 to 1."""
+        grid = self.targets
+        if len(grid) < 2 or grid != sorted(set(grid)) or (grid[0], grid[-1]) != (0, 1):
+            raise BadValue("evaluation.targets", grid, "do not rise from 0 to 1", "give such as [0, 0.5, 1]")
+
+
+NODES: dict[str, type[Any]] = {
+    "task": Task,
+    "model.fit": Fit,
+    "blackbox.model.fit": Fit,
+    "blackbox.transfer.fit": Fit,
+    "anatomy.model.fit": Fit,
+    "anatomy.judge.fit": Fit,
+    "detector.model.fit": Fit,
+    "detector.judge.fit": Fit,
+    "trainer": Trainer,
+    "logger": LoggerNode,
+    "evaluation": EvaluationNode,
+}
+"""The schema of each place in a configuration of cfx.train; a place may be missing or null."""
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuse a resolved configuration whose own scalars do not fit, before anything is made from it.
+
+    Raises:
+        UnknownChoice, BadValue: see `read`.
+    """
+    for place, schema in NODES.items():
+        node: Any = config
+        for key in place.split("."):
+            node = node.get(key) if isinstance(node, Mapping) else None
+        if node is not None:
+            read(schema, node, place)
+
+
 def read(schema: type[T], node: Mapping[str, Any], argument: str) -> T:
     """Return a node as its dataclass.
 
@@ -102,6 +169,8 @@ def read(schema: type[T], node: Mapping[str, Any], argument: str) -> T:
         UnknownChoice: a key or a choice that does not exist; the nearest is named.
         BadValue: a value of the wrong type, out of its range, or missing.
     """
+    if not isinstance(node, Mapping):
+        raise BadValue(argument, node, "is no table of keys", f"give such as {argument}.KEY=VALUE")
     fields = {field.name: field for field in dataclasses.fields(schema)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(schema)
     for key, value in node.items():
@@ -126,13 +195,14 @@ def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any, place: str) -
         raise BadValue(place, value, f"is not {_spell(hint)}", "give a value of that type")
     if value is None:
         return
-    least, choices = field.metadata.get("least"), field.metadata.get("choices")
-    if least is not None and value < least:
-        raise BadValue(place, value, "is too small", f"give {least:g} or more")
-    if choices is not None:
-        for item in value if isinstance(value, list) else [value]:
-            if item not in choices:
-                raise _no_choice(place, item, choices)
+    least, most, choices = (field.metadata.get(name) for name in ("least", "most", "choices"))
+    for item in value if isinstance(value, list) else [value]:
+        if least is not None and item < least:
+            raise BadValue(place, value, "is too small", f"give {least:g} or more")
+        if most is not None and item > most:
+            raise BadValue(place, value, "is too large", f"give {most:g} or less")
+        if choices is not None and item not in choices:
+            raise _no_choice(place, item, choices)
 
 
 def _no_choice(place: str, item: object, choices: tuple[str, ...]) -> UserError:

@@ -8,20 +8,26 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
-from cfx import assembly, chain
+from cfx import assembly, calibrating, chain
+from cfx.anatomy.detector import Detector
 from cfx.build import build
 from cfx.chain import Config, Stage, rank
 from cfx.classifiers.module import Classifier
 from cfx.data.annotations import Annotations
 from cfx.data.datamodule import ChestXrayDataModule
+from cfx.environment import describe
 from cfx.evaluation.callback import ClinicalCallback
 from cfx.evaluation.familiarity import Familiarity
+from cfx.evaluation.rows import ctr_direction
 from cfx.explainers.base import Explainer
-from cfx.fitting import device_of, fit, shipped
-from cfx.loading import check_given, external_part, load_black_box, load_segmenter
+from cfx.explainers.gan.losses import fill_boxes
+from cfx.fitting import device_of, fit, peak_mib, shipped
+from cfx.loading import check_given, external_part, load_black_box, load_finder, load_segmenter
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
+from cfx.schema import check
 
 _POLL_SECONDS = 0.5
 _SMOKE_PATIENTS = {"train": 240, "valid": 48, "test": 48}
@@ -33,9 +39,13 @@ class Session:
     Args:
         config: the resolved configuration of a train command.
         root: the folder of runs; a smoke test's runs go into `smoke` inside it, since they are never finished ones.
+
+    Raises:
+        UserError: a scalar of the configuration has a wrong name, type or value (see `cfx.schema`).
     """
 
     def __init__(self, config: Config, root: Path) -> None:
+        check(config)
         self.trainer: Mapping[str, Any] = config["trainer"]
         self.logger: Mapping[str, Any] = config["logger"]
         self.smoke = bool(self.trainer.get("smoke"))
@@ -49,7 +59,9 @@ class Session:
     def run(self) -> Run:
         """Make whatever is missing, in order, and return the finished run."""
         if not chain.is_part(self.config):
-            check_given(self.config)
+            for warning in check_given(self.config):
+                _say(f"warning: {warning}")
+            assembly.check_objective(self.config)
         run, stages = chain.agreed_plan(self.config, self.root)
         with run.lock() if rank() == 0 else _Nothing():
             if rank() == 0:
@@ -76,16 +88,17 @@ class Session:
         elif chain.is_part(self.config):
             self._train_part(chain.own_config(self.config), run, stage.role)
         elif stage.role == "annotations":
-            self._gather(run)
             self._annotate(run)
         elif stage.role == "explainer":
-            if stage.state != "reuse":
+            if stage.state == "none":
+                self._nothing_trained(run)
+            elif stage.state != "reuse":
                 self._train_explainer(run)
         elif stage.role == "evaluation" and rank() == 0:
             measure_run(run, device=self.device, smoke=self.smoke)
 
     def _train_part(self, config: Config, run: Run, role: str) -> None:
-        """Train and measure one classifier or segmenter in its own run folder."""
+        """Train and measure one classifier, segmenter or detector in its own run folder."""
         _say(f"{role}: training {config['model']['name']} in {run.name}")
         if rank() == 0:
             run.write_config(config)
@@ -100,30 +113,38 @@ class Session:
         )
         if rank() == 0:
             if isinstance(module, Classifier):
-                module.calibrate(data.val_dataloader(), prior=float(model.get("prior", 0.5)))
+                # not by val_dataloader(): under DDP that holds this process's share alone
+                valid = data.dataset("valid").batches(calibrating.BATCH)
+                module.calibrate(valid, prior=float(model.get("prior", 0.5)))
+            elif isinstance(module, Detector):
+                module.calibrate(data.dataset("valid").batches(calibrating.BATCH))
             run.write_weights(shipped(module).state_dict())
             measure_part(run, data, smoke=self.smoke)
             run.mark_finished()
 
     def _data(self, config: Config, model: Config, **extra: Any) -> ChestXrayDataModule:
+        fit_node = model.get("fit") or {}
+        balance = fit_node.get("balance")
+        if self.smoke and balance == "extremes":
+            balance = None  # after two steps a black box says the same of every picture
         return assembly.data_module(
             config,
             part=model["part"],
-            batch_size=int(model["fit"]["batch_size"]),
+            batch_size=int(fit_node.get("batch_size", 32)),
             smoke=self.smoke,
-            balance=model["fit"].get("balance"),
+            balance=balance,
+            balance_share=float(fit_node.get("balance_share", 0.5)),
             **extra,
         )
 
     def _gather(self, run: Run) -> None:
         """Copy the parts that a run needs into it."""
-        if rank() != 0:
-            return
         for role, config in chain.part_configs(self.config).items():
             run.copy_part(role, chain.run_of(config, self.root))
-        for role, value in (("segmenter", "path"), ("judge", "judge_path")):
-            if self.config["anatomy"].get(value):
-                run.copy_part(role, Run.open(self.config["anatomy"][value], f"anatomy.{value}"))
+        for group, roles in (("anatomy", ("segmenter", "judge")), ("detector", ("detector", "box_judge"))):
+            for role, value in zip(roles, ("path", "judge_path"), strict=True):
+                if (self.config.get(group) or {}).get(value):
+                    run.copy_part(role, Run.open(self.config[group][value], f"{group}.{value}"))
         kind = self.config["blackbox"]["kind"]
         if kind == "checkpoint":
             run.copy_part("blackbox", Run.open(self.config["blackbox"]["path"], "blackbox.path"))
@@ -131,7 +152,10 @@ class Session:
             external_part(self.config, run.part("blackbox"))
 
     def _annotate(self, run: Run) -> None:
-        """Compute masks, device masks and posteriors of the explainer's training and validation images, once."""
+        """Gather and calibrate the parts, then compute masks, devices and posteriors of training and validation images.
+
+        Once: posteriors must be the calibrated black box's, and a resumed run must not calibrate it anew.
+        """
         folder, done = run.path / "annotations", run.path / "annotations" / "done"
         if rank() != 0:
             while not done.is_file():
@@ -139,24 +163,67 @@ class Session:
             return
         if done.is_file():
             return
-        _say("annotations: masks, devices and posteriors, once an image")
-        published = self.config["anatomy"].get("masks")
+        self._gather(run)
         data = self._data(self.config, self.config["model"])
-        blackbox = load_black_box(run).to(self.device)
-        segmenter = load_segmenter(run.part("segmenter"), self.device)
+        published = self.config["anatomy"].get("masks")
         if published:
             data.masks_from = build(published, place="anatomy.masks")
+        self._calibrate(run, data)
+        if assembly.is_trained(self.config):
+            self._annotate_images(run, data, folder, None if published else run.part("segmenter"))
+        familiar = Familiarity.fit(data.dataset("train").images, data.dataset("valid").images)
+        if familiar is not None:
+            familiar.save(run)
+        folder.mkdir(exist_ok=True)
+        done.touch()
+
+    def _annotate_images(
+        self, run: Run, data: ChestXrayDataModule, folder: Path, segmenting: Run | None
+    ) -> None:
+        """Write the annotations that a training reads; masks by the segmenter, or published ones where it is None."""
+        _say("annotations: masks, devices and posteriors, once an image")
+        blackbox = load_black_box(run).to(self.device)
+        segmenter = None if segmenting is None else load_segmenter(segmenting, self.device)
+        finder = load_finder(run.part("detector"), self.device)
+
+        def device_map(image: Tensor) -> Tensor:
+            assert finder is not None
+            return fill_boxes(finder.device_boxes(image), *image.shape[-2:])
+
+        # A data set's own masks of devices come before boxes about them.
+        boxes_stand_in = finder is not None and data.dataset("train").devices is None
         found = [
             Annotations.compute(
-                data.dataset(split), None if published else segmenter, blackbox, device=self.device
+                data.dataset(split),
+                segmenter,
+                blackbox,
+                device_map if boxes_stand_in else None,
+                device=self.device,
             )
             for split in ("train", "valid")
         ]
         _joined(found).save(folder)
-        familiar = Familiarity.fit(data.dataset("train").images, data.dataset("valid").images)
-        if familiar is not None:
-            familiar.save(run)
-        done.touch()
+
+    def _nothing_trained(self, run: Run) -> None:
+        """Say in environment.json what a method without weights was run with."""
+        _say(f"explainer: {self.config['model']['name']} has nothing to train")
+        if rank() == 0:
+            made = describe(
+                seed=self.config["seed"], steps=0, minutes=0.0, device=self.device, peak_mib=peak_mib()
+            )
+            run.write_environment(made)
+
+    def _calibrate(self, run: Run, data: ChestXrayDataModule) -> None:
+        """Bring a given black box to its stated prior and choose the independent classifier's threshold."""
+        valid = data.dataset("valid")
+        box = calibrating.recalibrate(run, valid, self.device)
+        if box is not None and box["prior"] is not None:
+            _say(f"black box: posterior brought to a prior of {box['prior']:g} by validation patients")
+        other = calibrating.choose_threshold(run, valid, self.device)
+        if other is not None and other["note"] is None:
+            _say(f"transfer: calls the finding from {other['threshold']:.3f} on, by validation patients")
+        for note in calibrating.notes(run):
+            _say(f"warning: {note}")
 
     def _train_explainer(self, run: Run) -> None:
         """Train the explainer on annotated images and write its weights."""
@@ -165,16 +232,7 @@ class Session:
         pl.seed_everything(int(config["seed"]), workers=True, verbose=False)
         data = self._data(config, model, annotations=Annotations.load(run.path / "annotations"))
         blackbox = load_black_box(run)
-        module = build(
-            model,
-            assembly.network(config),
-            drop=assembly.CHAIN_KEYS,
-            place="model",
-            discriminator=build(model["discriminator"], place="model.discriminator"),
-            blackbox=blackbox,
-            loss={key: value for key, value in config["loss"].items() if key != "name"},
-            regions=config["task"]["regions"],
-        )
+        module = assembly.explainer_module(config, blackbox, data.posteriors().tolist())
 
         def as_it_is(trained: pl.LightningModule) -> Explainer:
             return assembly.explainer_of(config, shipped(trained), blackbox)
@@ -185,7 +243,8 @@ class Session:
                 blackbox,
                 load_segmenter(run.part("judge")),
                 as_it_is,
-                direction=1 if config["task"]["direction"] == "up" else -1,
+                direction=ctr_direction(config["task"]["measurement"], config["task"]["direction"]),
+                size=2 if self.smoke else int(model.get("watch", 16)),
                 images=bool(self.logger.get("images")),
                 folder=run.path / "progressions",
             )

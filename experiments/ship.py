@@ -17,7 +17,7 @@ from cfx.runs import Run
 PLACES = ("root", "path", "judge_path", "cache")
 # Half precision for the part that nothing shipped was measured with: the evaluation measures with `judge`.
 HALVED = "segmenter"
-FILES = ("weights.safetensors", "environment.json")
+FILES = ("weights.safetensors", "environment.json", "calibration.json")
 
 
 def without_places(node: Any) -> Any:

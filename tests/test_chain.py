@@ -4,9 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
+from torch import nn
 
-from cfx import chain
+import cfx
+from cfx import assembly, chain
+from cfx.classifiers.networks import TransferNet
 from cfx.cli import compose
 from cfx.errors import MissingPath
 from cfx.runs import Run
@@ -110,6 +114,110 @@ def test_published_masks_train_the_segmenters() -> None:
     parts = chain.part_configs(made)
     assert parts["segmenter"]["data"]["masks"]["_target_"] == "cfx.data.chexmask.CheXmask"
     assert "masks" not in parts["blackbox"]["data"]
+
+
+def test_a_task_read_by_the_recess_asks_for_a_detector_that_measures() -> None:
+    roles = list(chain.part_configs(config("task=pleural_effusion")))
+    # the phantom has masks of its devices, so that the loss needs no boxes about them
+    assert roles == ["blackbox", "transfer", "segmenter", "judge", "box_judge"]
+    assert list(chain.part_configs(config("task=pleural_effusion", "detector=none"))) == roles[:-1]
+    assert "box_judge" not in chain.part_configs(config("task=edema"))
+
+
+def test_a_detector_that_is_not_in_effect_changes_no_name() -> None:
+    real = ("task=pleural_effusion", "data=chexpert", "data.root=/d")
+    assert not chain.detects(config(*real))  # asked for by the task, but CheXpert has no boxes
+    assert folder(*real) == folder(*real, "detector=none")
+    assert folder("task=pleural_effusion") != folder("task=pleural_effusion", "detector=none")
+    without = config()
+    del without["detector"]
+    assert chain.run_of(chain.own_config(without), Path("runs")).name == folder()
+
+
+def test_boxes_of_the_runs_own_pictures_train_both_detectors(tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text("{}")
+    given = ("data=chexpert", "data.root=/d", "detector=boxes", f"detector.boxes.path={boxes}")
+    parts = chain.part_configs(config(*given))
+    assert [role for role in parts if role in ("detector", "box_judge")] == ["detector", "box_judge"]
+    assert parts["detector"]["data"]["boxes"]["path"] == str(boxes)
+    assert parts["detector"]["data"]["splits"]["shares"] == {"anatomy": 1, "judge": 1}
+    assert parts["box_judge"]["model"]["part"] == "judge"
+    assert parts["detector"]["model"]["network"] != parts["box_judge"]["model"]["network"]
+    assert "boxes" not in parts["blackbox"]["data"]
+    assert "detector" not in chain.part_configs(config(*given, "loss=no_devices"))
+    plan = chain.plan(config(*given), tmp_path)
+    assert next(stage for stage in plan if stage.role == "annotations").needs == (
+        "segmenter",
+        "detector",
+        "blackbox",
+    )
+    # another file of boxes is another run, wherever it lies
+    before = folder(*given)
+    boxes.write_text("{ }")
+    assert folder(*given) != before
+
+
+def test_a_folder_of_voc_files_counts_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "voc").mkdir()
+    given = ("data=chexpert", "data.root=/d", "detector=boxes", f"detector.boxes.path={tmp_path / 'voc'}")
+    (tmp_path / "voc/1.xml").write_text("<annotation/>")
+    before = folder(*given)
+    (tmp_path / "voc/2.xml").write_text("<annotation/>")
+    assert folder(*given) != before
+
+
+def test_a_detector_trained_by_itself_is_the_one_the_chain_finds(tmp_path: Path) -> None:
+    given = ("detector=boxes_folder", f"detector.data.root={tmp_path}", "data=chexpert", "data.root=/d")
+    alone = folder("model=detector", *given)
+    part = chain.part_configs(config(*given))["detector"]
+    assert part["model"]["network"]["size"] == part["data"]["size"] == 128
+    assert part["data"]["source"]["_target_"].endswith("BoxesFolder")
+    assert alone == chain.run_of(part, Path()).name
+    small = (
+        "detector=boxes_folder",
+        f"detector.data.root={tmp_path}",
+    )  # the phantom's pictures are of another size
+    assert folder("model=detector", *small) == alone
+    phantom = folder("model=detector")
+    assert phantom.startswith("anatomy-phantom-detector-")
+    assert [stage.role for stage in chain.plan(config("model=detector"), tmp_path)] == ["detector"]
+
+
+@pytest.mark.parametrize("choice", ["none", "trained", "boxes", "boxes_folder", "checkpoint"])
+def test_every_detector_choice_composes(choice: str, tmp_path: Path) -> None:
+    more = {
+        "boxes": [f"detector.boxes.path={tmp_path}"],
+        "boxes_folder": [f"detector.data.root={tmp_path}"],
+        "checkpoint": [f"detector.path={tmp_path}"],
+    }.get(choice, [])
+    made = config(f"detector={choice}", *more)
+    assert chain.detects(made) == (choice != "none")
+    assert chain.plan(made, tmp_path)
+
+
+BLACK_BOXES = sorted(path.stem for path in (Path(__file__).parent.parent / "conf/blackbox").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", BLACK_BOXES)
+def test_the_independent_classifier_sees_the_whole_picture_beside_every_black_box(name: str) -> None:
+    path = ["blackbox.path=x"] if name in ("checkpoint", "exported") else []
+    made = config(f"blackbox={name}", *path)
+    network = assembly.network({**made, "model": made["blackbox"]["transfer"]})
+    assert isinstance(network, TransferNet)
+    assert not any(isinstance(module, nn.AvgPool2d) for module in network.modules())
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(Path(cfx.__file__).parent.glob("pretrained/*/parts/transfer")),
+    ids=lambda path: path.parts[-3],
+)
+def test_shipped_independent_classifiers_are_built_as_their_own_configuration_says(path: Path) -> None:
+    run = Run.open(path)
+    box = assembly.black_box_of(run, run.config["task"]["finding"])
+    size = int(run.config["data"]["size"])
+    assert ((box(torch.zeros(2, 1, size, size)) - 0.5).abs() < 0.5).all()
 
 
 EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf/experiment").glob("*.yaml"))

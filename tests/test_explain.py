@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -116,3 +117,94 @@ def test_a_run_without_a_segmenter_is_refused(
     picture(tmp_path / "one.png")
     assert run_it(monkeypatch, "run=run", "input=one.png") == 2
     assert "has no segmenter" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    [
+        ("targets=[a,b]", "is no list of numbers; write targets=[0,0.5,1]"),
+        ("targets=[0,2]", "are not posteriors"),
+        ("batch=none", "batch='none': is no number of images"),
+        ("dicom=maybe", "dicom='maybe': is neither true nor false"),
+        ("identifiers=keeep", "did you mean 'keep'"),
+        ("pictures=[outline]", "did you mean 'outlines'"),
+        ("device=warp", "use device=auto or device=cpu"),
+        ("forse=true", "did you mean 'force'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    argument: str,
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device: loaded(tmp_path / "run"))
+    picture(tmp_path / "one.png")
+    assert run_it(monkeypatch, "run=run", "input=one.png", argument) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and line in said[0]
+    assert not (tmp_path / "explained").exists()
+
+
+def test_pictures_can_be_chosen_and_a_missing_ffmpeg_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device: loaded(tmp_path / "run"))
+    for name in ("one", "two"):
+        picture(tmp_path / "in" / f"{name}.png")
+    arguments = ("run=run", "input=in", "targets=[0,1]", "full_resolution=[]")
+    assert run_it(monkeypatch, *arguments, "pictures=[outlines,mp4]") == 0
+    assert capsys.readouterr().err.count("no MP4 is written") == 1
+    made = sorted(entry.name for entry in (tmp_path / "explained" / "one").iterdir())
+    assert made == ["numbers.json", "outlines.png"]
+    assert run_it(monkeypatch, *arguments, "pictures=[]", "output=bare") == 0
+    assert "MP4" not in capsys.readouterr().err
+    assert [entry.name for entry in (tmp_path / "bare" / "two").iterdir()] == ["numbers.json"]
+
+
+def test_a_second_run_over_its_own_output_keeps_and_adds_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device: loaded(tmp_path / "run"))
+    for name in ("one", "two"):
+        picture(tmp_path / f"{name}.png")
+    arguments = ("run=run", "input=.", "targets=[0,1]", "pictures=[progression]")
+    assert run_it(monkeypatch, *arguments) == 0
+    capsys.readouterr()
+    assert run_it(monkeypatch, *arguments) == 0
+    assert "2 files: 0 explained, 2 done before, 0 failed" in capsys.readouterr().out
+
+
+def test_a_folder_of_which_nothing_could_be_explained_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device: loaded(tmp_path / "run"))
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.png").write_text("no picture")
+    assert run_it(monkeypatch, "run=run", "input=.", "output=out") == 2
+    told = capsys.readouterr()
+    assert (
+        "2 files: 0 explained, 0 done before, 2 failed" in told.out and "none could be explained" in told.err
+    )
+    assert (tmp_path / "out" / "summary.csv").is_file()
+
+
+def test_dicom_is_written_and_says_so_in_the_numbers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write_dicom: Callable[..., Path]
+) -> None:
+    pytest.importorskip("highdicom")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device: loaded(tmp_path / "run"))
+    write_dicom(tmp_path / "one.dcm", np.arange(480, dtype=np.uint16).reshape(20, 24))
+    arguments = ("input=one.dcm", "targets=[0,1]", "pictures=[]", "dicom=true", "identifiers=keep")
+    assert run_it(monkeypatch, "run=run", *arguments) == 0
+    numbers = json.loads((tmp_path / "explained" / "one" / "numbers.json").read_text())
+    assert numbers["files"] == ["dicom/c000.dcm", "dicom/c100.dcm", "numbers.json"]
+    assert numbers["dicom"] == "keep"
+    assert all((tmp_path / "explained" / "one" / name).is_file() for name in numbers["files"])

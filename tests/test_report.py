@@ -44,6 +44,10 @@ def test_it_writes_the_page_and_prints_the_summary(
         ([], "run=null: names no run"),
         (["run=nowhere"], "there is no such folder"),
         (["run=run", "output=empty"], "has no empty/metrics.json"),
+        (["run=[run,gone]"], "run='gone': there is no such folder"),
+        (["run=[run,run]"], "is named twice"),
+        (["multirun=run"], "no finished multirun"),
+        (["multirun=run", "run=run"], "runs are named already"),
     ],
 )
 def test_what_is_missing_is_told_in_one_line(
@@ -57,3 +61,20 @@ def test_what_is_missing_is_told_in_one_line(
     assert run_it(monkeypatch, *arguments) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1 and line in said[0]
+
+
+def test_several_runs_become_one_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    monkeypatch.chdir(run_folder.parent)
+    other = run_folder.parent / "other, run" / "evaluation"
+    other.mkdir(parents=True)
+    metrics = {"task": "edema", "data": "table", "method": "xgem", "n_images": 12, "n_patients": 9}
+    metrics["validity"] = {"up": {"reach": 0.95}, "down": {"reach": 0.91}}
+    (other / "metrics.json").write_text(json.dumps(metrics))
+    assert run_it(monkeypatch, f"run=[{run_folder},'{other.parent}']", "output=compared") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("xgem") and " yes " in line and "0.91" in line for line in lines)
+    assert any(line.startswith("explainer") and " no " in line for line in lines)
+    assert (run_folder.parent / "compared" / "methods.csv").is_file()
+    assert not (run_folder / "evaluation" / "report.html").exists()

@@ -5,9 +5,19 @@ from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
+from cfx.chain import part_configs
+from cfx.cli import compose
 from cfx.errors import BadValue, UnknownChoice
-from cfx.schema import Fit, LoggerNode, Task, Trainer, read
+from cfx.schema import EvaluationNode, Fit, LoggerNode, Task, Trainer, check, read
+from cfx.stages import Session
+
+CONF = Path(__file__).parent.parent / "conf"
+MEASURED = {
+    "split": "test", "targets": [0, 0.5, 1], "batch_size": 8, "control_images": 1, "descent_images": 1,
+    "oracle_grid_images": 1, "return_images": 1, "resamples": 1,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -24,6 +34,14 @@ from cfx.schema import Fit, LoggerNode, Task, Trainer, read
         (Trainer, {"accelerator": "gpuu"}, r"task.accelerator='gpuu'.*'gpu'"),
         (Trainer, {"devices": 1.5}, r"task.devices=1.5"),
         (LoggerNode, {"kind": "wand"}, r"task.kind='wand'.*'wandb'"),
+        (Fit, {"max_steps": 1, "val_every": 1, "batch_size": 1, "balance_share": 1.5}, r"1.5.*too large"),
+        (EvaluationNode, MEASURED | {"split": "tset"}, r"task.split='tset'.*'test'"),
+        (EvaluationNode, MEASURED | {"targets": [0, 1.5]}, r"task.targets=.*too large"),
+        (EvaluationNode, MEASURED | {"targets": [0, "half", 1]}, r"task.targets=.*a list of numbers"),
+        (EvaluationNode, MEASURED | {"targets": [0, 0.6, 0.4, 1]}, r"evaluation.targets=.*rise"),
+        (EvaluationNode, MEASURED | {"targets": [0.1, 0.9]}, r"evaluation.targets=.*from 0 to 1"),
+        (EvaluationNode, MEASURED | {"control_images": -1}, r"task.control_images=-1.*too small"),
+        (Task, ["cardiomegaly"], r"no table of keys"),
     ],
 )
 def test_what_does_not_fit_is_named(schema: type[Any], node: dict[str, Any], match: str) -> None:
@@ -45,4 +63,79 @@ def test_every_shipped_task_and_logger_fits(repository: Path) -> None:
         files = sorted((repository / "conf" / folder).glob("*.yaml"))
         assert files
         for file in files:
-            read(schema, yaml.safe_load(file.read_text()), folder)
+            node = yaml.safe_load(file.read_text())
+            node.pop("defaults", None)  # composed before anybody reads the node
+            read(schema, node, folder)
+
+
+def config(*overrides: str) -> dict[str, Any]:
+    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+@pytest.mark.parametrize(
+    ("override", "match"),
+    [
+        ("task.direction=left", r"task\.direction='left'"),
+        ("model.fit.max_steps=-3", r"model\.fit\.max_steps=-3: is too small; give 1 or more"),
+        ("model.fit.batch_size=many", r"model\.fit\.batch_size='many': is not a whole number"),
+        ("+model.fit.patients=3", r"model\.fit\.patients=3: there is no such key; did you mean 'patience'"),
+        ("blackbox.model.fit.val_every=0", r"blackbox\.model\.fit\.val_every=0"),
+        ("blackbox.transfer.fit.balance=findings", r"blackbox\.transfer\.fit\.balance='findings'.*'finding'"),
+        ("anatomy.judge.fit.max_steps=1.5", r"anatomy\.judge\.fit\.max_steps=1\.5"),
+        ("trainer.num_nodes=0", r"trainer\.num_nodes=0"),
+        ("+trainer.gradient_clip_val=1", r"trainer\.gradient_clip_val=1: there is no such key"),
+        ("logger.kind=wandbb", r"logger\.kind='wandbb'.*'wandb'"),
+        ("logger.images=maybe", r"logger\.images='maybe': is not true or false"),
+        ("evaluation.targets=[0,2]", r"evaluation\.targets"),
+        ("evaluation.resamples=0", r"evaluation\.resamples=0"),
+    ],
+)
+def test_a_session_refuses_what_does_not_fit_before_it_makes_anything(
+    override: str, match: str, tmp_path: Path
+) -> None:
+    with pytest.raises((BadValue, UnknownChoice), match=match):
+        Session(config(override), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+CHOICES = [
+    f"{group}={file.stem}"
+    for group in (
+        "task",
+        "model",
+        "trainer",
+        "logger",
+        "evaluation",
+        "blackbox",
+        "anatomy",
+        "detector",
+        "experiment",
+    )
+    for file in sorted((CONF / group).glob("*.yaml"))
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_shipped_choice_fits(choice: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CFX_REAL_DATA", str(tmp_path))
+    needed = {
+        "blackbox=checkpoint": ["blackbox.path=x"], "blackbox=exported": ["blackbox.path=x"],
+        "anatomy=checkpoint": ["anatomy.path=x"], "anatomy=chexmask": ["anatomy.root=x"],
+        "detector=checkpoint": ["detector.path=x"], "detector=boxes": ["detector.boxes.path=x"],
+        "detector=boxes_folder": ["detector.data.root=x"],
+    }.get(choice, [])  # fmt: skip
+    check(config(choice, *needed))
+
+
+def test_shipped_runs_fit() -> None:
+    for file in sorted((CONF.parent / "cfx/pretrained").glob("*/config.yaml")):
+        check(yaml.safe_load(file.read_text()))
+
+
+def test_the_share_of_positives_that_a_fit_asks_for_reaches_the_sampler(tmp_path: Path) -> None:
+    made = config("blackbox.model.fit.balance=finding", "+blackbox.model.fit.balance_share=0.3")
+    part = part_configs(made)["blackbox"]
+    data = Session(made, tmp_path)._data(part, part["model"])
+    assert (data.balance, data.balance_share) == ("finding", 0.3)

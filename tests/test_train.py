@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
+from cfx.data.phantom.source import Phantom
 from cfx.evaluation.rows import COLUMNS
 from cfx.evaluation.summary import KEYS
+from cfx.loading import load_black_box, load_explainer
+from cfx.metrics.boxes import CLASSES
 from cfx.runs import Run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "PYTHONWARNINGS": "ignore"}
@@ -45,6 +49,8 @@ def test_a_run_is_complete(smoke: Run) -> None:
     for name in ("config.yaml", "plan.json", "metrics.csv", "environment.json", "weights.safetensors"):
         assert (smoke.path / name).is_file(), name
     assert set(smoke.part_names()) >= {"blackbox", "transfer", "segmenter", "judge"}
+    threshold = smoke.part("transfer").calibration()["threshold"]
+    assert 0 < threshold < 1 and threshold != 0.5 and load_explainer(smoke).threshold == threshold
     environment = smoke.environment()
     assert environment["steps"] == 2 and environment["seed"] == 0
     assert str(Path.home()) not in json.dumps(environment)
@@ -114,6 +120,112 @@ def test_two_processes_lose_what_one_loses(place: Path, smoke: Run) -> None:
     one, both = (pd.read_csv(path / "metrics.csv") for path in (smoke.path, run))
     for name in ("train/loss_discriminator", "train/loss_generator"):
         assert both[name].dropna().tolist() == pytest.approx(one[name].dropna().tolist(), abs=5e-3), name
+
+
+@pytest.fixture(scope="module")
+def effusion(place: Path) -> Run:
+    """A run of the task that is read by the recess, with the phantom's own boxes."""
+    done = cfx("train", "task=pleural_effusion", "trainer=smoke", cwd=place)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "box_judge" in done.stdout
+    runs = (place / "runs/smoke").glob("pleural_effusion-phantom-explainer-*")
+    return Run.open(next(path for path in runs if path.is_dir()))
+
+
+@pytest.mark.slow
+def test_the_chain_of_a_task_read_by_the_recess(effusion: Run, place: Path) -> None:
+    assert effusion.finished and "box_judge" in effusion.part_names()
+    assert "detector" not in effusion.part_names()  # the phantom has masks of its devices
+    metrics = effusion.evaluation.metrics()
+    assert list(metrics) == list(KEYS)
+    assert set(metrics["detector"]["by_class"]) == {
+        "pacemaker",
+        "line",
+        "tube",
+        "healthy_recess",
+        "blunted_recess",
+    }
+    assert (
+        metrics["detector"]["trained_on"] == "phantom"
+        and metrics["detector"]["n_images"] == metrics["n_images"]
+    )
+    assert metrics["identity"]["fop_by"] in ("the phantom's device masks", None)
+    assert list(effusion.evaluation.counterfactuals().columns) == list(COLUMNS)
+    part = next(path for path in (place / "runs/smoke").glob("anatomy-phantom-detector-*") if path.is_dir())
+    measured = Run.open(part).evaluation
+    assert "ap50" in measured.metrics()["detector"] and {"scp_left", "found"} <= set(
+        measured.counterfactuals()
+    )
+    refused = cfx(
+        "evaluate", f"run={effusion.path}", "data=table", f"data.root={place}", "output=real", cwd=place
+    )
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    assert "phantoms does not score the real X-rays" in refused.stderr.strip().splitlines()[-1]
+
+
+def as_xrays(source: Phantom, root: Path) -> Path:
+    """The phantom's pictures as anybody's: a table with masks but no devices, and a COCO file of boxes."""
+    frame = source.frame()
+    side = source.recipe.size
+    table = frame[["path", "patient_id", "view", "Pleural Effusion", "mask_path"]].rename(
+        columns={"mask_path": "mask"}
+    )
+    root.mkdir()
+    table.to_csv(root / "table.csv", index=False)
+    content: dict[str, list[dict[str, object]]] = {"images": [], "annotations": [], "categories": []}
+    content["categories"] = [{"id": place, "name": name} for place, name in enumerate(CLASSES)]
+    for number, (name, boxes) in enumerate(source.boxes(frame).items()):
+        content["images"].append({"id": number, "file_name": name, "width": side, "height": side})
+        for (x0, y0, x1, y1), label in zip((boxes.box * side).tolist(), boxes.label.tolist(), strict=True):
+            box = [x0, y0, x1 - x0, y1 - y0]
+            content["annotations"].append({"image_id": number, "category_id": label, "bbox": box})
+    (root / "boxes.json").write_text(json.dumps(content))
+    return root
+
+
+@pytest.mark.slow
+def test_the_chain_on_boxes_of_somebodys_own(effusion: Run, place: Path) -> None:
+    """Data without masks of devices: both detectors are trained on the files, the loss holds what one of them finds."""
+    node = effusion.config["data"]["source"]
+    source = Phantom(
+        **{**{key: node[key] for key in ("size", "patients", "seed")}, "root": place / "runs/phantom"}
+    )
+    root = as_xrays(source, place / "own")
+    arguments = ["task=pleural_effusion", "data=table", f"data.root={root}", "data.size=64", "trainer=smoke"]
+    done = cfx("train", *arguments, "detector=boxes", f"detector.boxes.path={root / 'boxes.json'}", cwd=place)
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = (place / "runs/smoke").glob("pleural_effusion-table-explainer-*")
+    run = Run.open(next(path for path in runs if path.is_dir()))
+    assert {"detector", "box_judge"} <= set(run.part_names())
+    assert (run.path / "annotations/devices.npy").is_file()
+    metrics = run.evaluation.metrics()
+    assert metrics["detector"]["n_images"] > 0 and metrics["detector"]["trained_on"] == "table"
+    assert metrics["identity"]["fop_by"] in ("the evaluation detector", None)
+
+
+@pytest.mark.slow
+def test_a_black_box_from_a_file_is_brought_to_its_prior_on_the_way(place: Path, smoke: Run) -> None:
+    assert smoke.finished
+
+    class Brightness(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 9 * x[:, 0, 30:50, 20:44].mean((1, 2)) - 2
+
+    file = place / "their network.pt"
+    torch.jit.trace(Brightness(), torch.zeros(2, 1, 64, 64)).save(str(file))
+    done = cfx(
+        "train", "task=cardiomegaly", "trainer=smoke", "blackbox=exported", f"blackbox.path={file}", "runs=given",
+        f"data.root={place / 'runs/phantom'}", cwd=place,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "posterior brought to a prior of 0.5" in done.stdout
+    run = next(
+        path for path in (place / "given/smoke").glob("cardiomegaly-phantom-explainer-*") if path.is_dir()
+    )
+    found = Run(run).part("blackbox").calibration()
+    assert found["prior"] == 0.5 and found["scale"] != 1
+    assert load_black_box(Run(run)).prior == 0.5
+    assert Run(run).evaluation.metrics()["blackbox"]["prior"] == 0.5
 
 
 @pytest.mark.slow

@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
-
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from cfx.anatomy.networks import STRUCTURES
 from cfx.data.batch import Batch
-from cfx.optimisation import averaged_copy, follow, plain_copy, warmed_adamw
+from cfx.optimisation import AveragedModule
 
 
 def soft_dice(probability: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
@@ -44,7 +40,7 @@ def segmentation_loss(logits: Tensor, target: Tensor, dice_weight: float = 1.0) 
     return entropy + dice_weight * (1 - soft_dice(logits.sigmoid(), target).mean())
 
 
-class Segmenter(pl.LightningModule):
+class Segmenter(AveragedModule):
     """A segmenter of heart, left lung and right lung; pictures without masks are left out of loss and
     metrics.
 
@@ -75,23 +71,10 @@ class Segmenter(pl.LightningModule):
         dice_weight: float = 1.0,
         clip: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(network)
         self.save_hyperparameters(ignore=["network"])
-        self.network = network.to(memory_format=torch.channels_last)
-        self.average = averaged_copy(self.network)
         # Sums of Dice by structure, and the number of pictures.
         self.register_buffer("seen", torch.zeros(len(STRUCTURES) + 1), persistent=False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, 3, H, W) by the averaged weights."""
-        logits: Tensor = self.average(image)
-        return logits
-
-    def train(self, mode: bool = True) -> Self:
-        """Switch mode; the averaged network stays in eval."""
-        super().train(mode)
-        self.average.eval()
-        return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """One step; returns the loss."""
@@ -106,10 +89,6 @@ class Segmenter(pl.LightningModule):
         )
         self.log("train/loss", loss, batch_size=max(len(image), 1))
         return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Let the averaged weights follow."""
-        follow(self.average, self.network, float(self.hparams["ema"]), self.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Sum up the overlap of the averaged network's masks."""
@@ -130,30 +109,6 @@ class Segmenter(pl.LightningModule):
                 self.log(f"valid/dice_{name}", value)
             self.log("valid/dice", dice.mean(), prog_bar=True)
         self.seen.zero_()
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with a linear warm-up and a cosine to zero over the trainer's steps."""
-        optimizer, scheduler = warmed_adamw(
-            self.network,
-            lr=float(self.hparams["lr"]),
-            weight_decay=float(self.hparams["weight_decay"]),
-            total=int(self.trainer.estimated_stepping_batches),
-            warmup=float(self.hparams["warmup"]),
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradient's norm at `clip`, whatever the trainer says."""
-        self.clip_gradients(optimizer, float(self.hparams["clip"]), "norm")
-
-    def inference(self) -> nn.Module:
-        """The network to ship: averaged weights, the keys of a freshly built network."""
-        return plain_copy(self.average)
 
 
 def _with_masks(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,7 @@ class BlackBox(nn.Module):
             1024].
         size: side in pixels the network wants; None leaves the picture as it is.
         channels: the grey picture is repeated to this many channels.
-        prior: the prevalence that the posterior refers to, in (0, 1).
+        prior: the prevalence that the posterior refers to, in (0, 1); None where nobody has stated it.
         logit_scale: calibration of the output, `logit_scale * logit + logit_shift`.
         logit_shift: see `logit_scale`.
 
@@ -61,7 +61,7 @@ class BlackBox(nn.Module):
         shift: float | Sequence[float] = 0.0,
         size: int | None = None,
         channels: int = 1,
-        prior: float = 0.5,
+        prior: float | None = 0.5,
         logit_scale: float = 1.0,
         logit_shift: float = 0.0,
     ) -> None:
@@ -70,7 +70,7 @@ class BlackBox(nn.Module):
             raise UnknownChoice(
                 "blackbox.output", output, "is no kind of output", f"use {' or '.join(OUTPUTS)}"
             )
-        if not 0.0 < prior < 1.0:
+        if prior is not None and not 0.0 < prior < 1.0:
             raise BadValue(
                 "blackbox.prior", prior, "is no prevalence", "give a number between 0 and 1, such as 0.5"
             )

@@ -64,9 +64,11 @@ def from_exported(
     shift: float | Sequence[float] = 0.0,
     size: int | None = None,
     channels: int = 1,
-    prior: float = 0.5,
+    prior: float | None = None,
 ) -> BlackBox:
     """Return the frozen black box of an exported file; arguments as in `BlackBox`.
+
+    Nobody knows the prior of somebody else's posterior; `BlackBox.recalibrate` brings it to a stated one.
 
     It is tried once on two pictures, and on the gradient that explaining needs.
 

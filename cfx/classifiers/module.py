@@ -7,12 +7,9 @@ the end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import BinaryAUROC, BinaryAveragePrecision, BinaryCalibrationError
@@ -22,7 +19,7 @@ from cfx.classifiers.ensemble import Ensemble
 from cfx.classifiers.networks import FindingNet
 from cfx.data.batch import Batch
 from cfx.errors import BadValue
-from cfx.optimisation import averaged_copy, follow, plain_copy, warmed_adamw
+from cfx.optimisation import AveragedModule
 
 
 def masked_bce(logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -44,7 +41,7 @@ def masked_bce(logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float
     return (losses * share).sum() / share.sum().clamp_min(1e-8)
 
 
-class Classifier(pl.LightningModule):
+class Classifier(AveragedModule):
     """A multi-label classifier of chest X-rays; the first finding is the one that matters.
 
     Logs `train/loss`, `valid/loss`, `valid/auroc`, `valid/auprc`, `valid/ece` (first finding, averaged
@@ -84,7 +81,7 @@ class Classifier(pl.LightningModule):
         mixup: float = 0.0,
         clip: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(network)
         self.save_hyperparameters(ignore=["network"])
         outputs = getattr(network, "outputs", len(findings))
         if outputs != len(findings):
@@ -95,9 +92,6 @@ class Classifier(pl.LightningModule):
                 "give the same list",
             )
         self.findings = list(findings)
-        # Channels last is 1.4 times as fast on the CPU and no slower elsewhere.
-        self.network = network.to(memory_format=torch.channels_last)
-        self.average = averaged_copy(self.network)
         self.register_buffer(
             "weights", torch.tensor([1.0] + [auxiliary] * (len(findings) - 1)), persistent=False
         )
@@ -111,17 +105,6 @@ class Classifier(pl.LightningModule):
     weights: Tensor
     seen: Tensor
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, K) by the averaged weights."""
-        logits: Tensor = self.average(image)
-        return logits
-
-    def train(self, mode: bool = True) -> Self:
-        """Switch mode; the averaged network stays in eval."""
-        super().train(mode)
-        self.average.eval()
-        return self
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step of masked cross-entropy; returns the loss."""
         image, labels = batch["image"], batch["label"]
@@ -134,10 +117,6 @@ class Classifier(pl.LightningModule):
         loss = torch.stack([masked_bce(one, labels, self.weights, smoothing) for one in each]).mean()
         self.log("train/loss", loss, batch_size=len(image))
         return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Let the averaged weights follow."""
-        follow(self.average, self.network, float(self.hparams["ema"]), self.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the predictions of the averaged network."""
@@ -173,26 +152,6 @@ class Classifier(pl.LightningModule):
         self.ece.reset()
         self.seen.zero_()
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with a linear warm-up and a cosine to zero over the trainer's steps."""
-        optimizer, scheduler = warmed_adamw(
-            self.network,
-            lr=float(self.hparams["lr"]),
-            weight_decay=float(self.hparams["weight_decay"]),
-            total=int(self.trainer.estimated_stepping_batches),
-            warmup=float(self.hparams["warmup"]),
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradient's norm at `clip`, whatever the trainer says."""
-        self.clip_gradients(optimizer, float(self.hparams["clip"]), "norm")
-
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Batch], prior: float = 0.5) -> calibration.Calibration:
         """Put the averaged network's posteriors at a stated prior, by validation patients, in its buffers.
@@ -222,10 +181,6 @@ class Classifier(pl.LightningModule):
         found = calibration.fit(torch.cat(logits), torch.cat(labels), prior, required=self.findings[0])
         self.average.set_calibration(found.scale, found.shift, found.prior)
         return found
-
-    def inference(self) -> nn.Module:
-        """The network to ship: averaged and calibrated weights, the keys of a freshly built network."""
-        return plain_copy(self.average)
 
 
 def mix(image: Tensor, labels: Tensor, concentration: float) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ def from_torchxrayvision(
     finding: str,
     weights: str | None = None,
     path: str | Path | None = None,
-    prior: float = 0.5,
+    prior: float | None = None,
     random: bool = False,
 ) -> BlackBox:
     """Return a torchxrayvision DenseNet as the frozen black box of one finding.
@@ -54,7 +54,7 @@ def from_torchxrayvision(
         finding: by CheXpert's or torchxrayvision's name.
         weights: name such as `densenet121-res224-chex`; fetched by the package where it has it not.
         path: a file of weights instead: a state dict, or the whole network as the package stores it.
-        prior: what the posterior is said to refer to; calibrate it on your own validation patients.
+        prior: what the posterior is said to refer to; None until `BlackBox.recalibrate` by validation patients.
         random: random weights, for trying things out.
 
     Raises:
@@ -63,7 +63,7 @@ def from_torchxrayvision(
 
     """
     if sum([weights is not None, path is not None, random]) != 1:
-        remedy = "give blackbox.weights=densenet121-res224-all, or blackbox.path=FILE"
+        remedy = "give blackbox.weights=NAME, or blackbox.weights=null with blackbox.path=FILE or blackbox.random=true"
         raise BadValue("blackbox.weights", weights, "exactly one source of weights is needed", remedy)
     models = _package().models
     known = [name for name in models.model_urls if name.startswith("densenet")]

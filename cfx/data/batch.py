@@ -27,5 +27,9 @@ class Batch(TypedDict, total=False):
     """float32 (B, 1, H, W), 1 where a support device or a text marker is, else 0."""
     posterior: Tensor
     """float32 (B,): the black box's posterior in [0, 1]; NaN where unknown or where augmented."""
+    boxes: list[Tensor]
+    """One float32 (N, 4) a picture, x0, y0, x1, y1 in pixels, edges; only where a detector is trained."""
+    box_labels: list[Tensor]
+    """One int64 (N,) a picture, places in `cfx.metrics.boxes.CLASSES`."""
     index: Tensor
     """int64 (B,): row of the picture in the table of its split."""

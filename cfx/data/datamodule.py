@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytorch_lightning as pl
 from filelock import FileLock
@@ -18,13 +19,15 @@ from torch.utils.data import DataLoader
 from cfx.data import loading
 from cfx.data.annotations import Annotations
 from cfx.data.batch import Batch
+from cfx.data.boxes import Boxes, BoxTable, carry_devices, known_boxes
 from cfx.data.dataset import ChestXrayDataset, Transform
 from cfx.data.frames import VIEWS
 from cfx.data.labels import apply_policy, check_findings, check_positives
 from cfx.data.sampler import StepSampler
 from cfx.data.source import MaskTable, Source
 from cfx.data.splits import Splits, patient_hash
-from cfx.errors import BadValue, EmptySplit, UnknownChoice, nearest
+from cfx.errors import BadValue, EmptySplit, TooFewPositives, UnknownChoice, nearest
+from cfx.metrics.validity import HIGH, LOW
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +56,16 @@ class ChestXrayDataModule(pl.LightningDataModule):
         transform: augmentation of the training pictures, or None.
         annotations: masks, devices and posteriors computed before; they take the place of the source's.
         masks_from: table of published masks, joined to the source's.
-        balance: None, `finding` (positives of the finding make `balance_share` of the draws), or
-            `posterior` (each of ten bins of the posterior is drawn equally often).
+        boxes_from: where boxes come from if not from the source itself.
+        balance: None, `finding` (positives of the finding make `balance_share` of the draws), `devices` (so do
+            pictures with the box of a device), `posterior` (each of ten bins of the posterior is drawn equally often),
+            `posterior_root` (each in proportion to the root of its size), or `extremes` (only pictures under 0.2 and
+            over 0.8, half each).
         balance_share: see `balance`.
         limit: at most so many pictures a split, half of them positive where there are enough.
         cache: folder for decoded pictures, see `cfx.data.cache`; None keeps them in memory.
-        extras: which of `masks` and `devices` to load where the data set has them.
+        extras: which of `masks` and `devices` to load where the data set has them. `boxes` keeps only pictures
+            whose boxes are known.
         finding: the one that is explained: balance, folds and limit go by it, and it alone must have positives in
             the training part. Without it balance, folds and limit go by the first of `findings`, and all must.
 
@@ -84,6 +91,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         transform: Transform | None = None,
         annotations: Annotations | None = None,
         masks_from: MaskTable | None = None,
+        boxes_from: BoxTable | None = None,
         balance: str | None = None,
         balance_share: float = 0.5,
         limit: int | None = None,
@@ -96,9 +104,11 @@ class ChestXrayDataModule(pl.LightningDataModule):
         for view in views:
             _check_choice("data.views", view, VIEWS)
         for extra in extras:
-            _check_choice("data.extras", extra, ("masks", "devices"))
+            _check_choice("data.extras", extra, ("masks", "devices", "boxes"))
         if balance is not None:
-            _check_choice("data.balance", balance, ("finding", "posterior"))
+            _check_choice(
+                "data.balance", balance, ("finding", "posterior", "posterior_root", "extremes", "devices")
+            )
         if not 8 <= size <= 4096:
             raise BadValue("data.size", size, "not a size for a picture", "give 8 to 4096 pixels")
         if not 0 < balance_share < 1:
@@ -122,7 +132,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         self.on_error = on_error
         self.transform = transform
         self.annotations = annotations
-        self.masks_from = masks_from
+        self.masks_from, self.boxes_from = masks_from, boxes_from
         self.balance = balance
         self.balance_share = balance_share
         self.limit = limit
@@ -132,6 +142,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         self._must_be_present = list(findings) if finding is None else [finding]
         self.skipped: dict[str, str] = {}
         """Names of rows left out under on_error=skip, with the reason."""
+        self._boxes: Boxes = {}
         self._tables: dict[str, pd.DataFrame] = {}
         self._loaded: dict[str, loading.Loaded] = {}
         self._step = 0
@@ -156,6 +167,9 @@ class ChestXrayDataModule(pl.LightningDataModule):
         frame = apply_policy(frame, self.findings, self.uncertain)
         frame = frame.assign(part=self.splits.assign(frame, self.finding))
         frame = self._keep_views(frame)
+        if "boxes" in self.extras:
+            self._boxes = known_boxes(self.source, self.boxes_from, frame)
+            frame = frame[frame["image_id"].isin(set(self._boxes))]
         frame = loading.drop_missing(frame, self._skip)
         training = self.splits.names(self.part)
         for split in SPLITS:
@@ -272,6 +286,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
             has_masks=has_masks,
             devices=devices,
             posterior=posterior,
+            boxes=[self._boxes[str(name)] for name in loaded.table["image_id"]] if self._boxes else None,
             transform=transform,
             seed=self.seed,
         )
@@ -302,15 +317,52 @@ class ChestXrayDataModule(pl.LightningDataModule):
             column = self.findings.index(self.finding)
             positive = (dataset.labels[:, column] == 1.0).astype(np.int64)
             return positive, np.array([1 - self.balance_share, self.balance_share])
-        if self.balance == "posterior":
+        if self.balance == "devices":
+            return carry_devices(dataset.boxes or []), np.array([1 - self.balance_share, self.balance_share])
+        if self.balance in ("posterior", "posterior_root", "extremes"):
             if dataset.posterior is None:
                 raise BadValue(
                     "data.balance", self.balance, "no posterior is known", "annotate with a black box first"
                 )
             known = np.isfinite(dataset.posterior)
+            if self.balance == "extremes":
+                return _extremes(np.where(known, dataset.posterior, 0.5)), np.array([0.5, 0.5])
             bins = np.minimum(np.floor(np.where(known, dataset.posterior, 0) * _BINS), _BINS - 1)
-            return np.where(known, bins, -1).astype(np.int64), np.full(_BINS, 1 / _BINS)
+            groups = np.where(known, bins, -1).astype(np.int64)
+            if self.balance == "posterior":
+                return groups, np.full(_BINS, 1 / _BINS)
+            root = np.sqrt(np.bincount(groups[groups >= 0], minlength=_BINS))
+            return groups, root / root.sum()
         return None, None
+
+    def posteriors(self, count: int = 1001) -> npt.NDArray[np.float32]:
+        """Return what the black box says of training pictures in the shares in which they are drawn.
+
+        Args:
+            count: how many quantiles.
+
+        Returns:
+            float32 (count,), rising: quantiles of the annotated posteriors, weighted as the sampler draws pictures.
+
+        Raises:
+            BadValue: no posterior is known.
+        """
+        dataset = self.dataset("train")
+        if dataset.posterior is None or not np.isfinite(dataset.posterior).any():
+            raise BadValue(
+                "data", self.source.name, "no posterior is known", "annotate with a black box first"
+            )
+        known = np.isfinite(dataset.posterior)
+        weights = known.astype(np.float64)
+        groups, shares = self._groups(dataset)
+        if groups is not None:
+            sizes = np.bincount(groups[groups >= 0], minlength=len(shares))
+            weights *= np.where(groups >= 0, (shares / np.maximum(sizes, 1))[groups], 0.0)
+        order = np.argsort(dataset.posterior[known], kind="stable")
+        sorted_, mass = dataset.posterior[known][order], np.cumsum(weights[known][order])
+        levels = (np.arange(count) + 0.5) / count * mass[-1]
+        found: npt.NDArray[np.float32] = sorted_[np.searchsorted(mass, levels).clip(0, len(sorted_) - 1)]
+        return found.astype(np.float32)
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         """Return training batches, augmented, entered where a resumed run left off."""
@@ -353,6 +405,24 @@ class ChestXrayDataModule(pl.LightningDataModule):
         # Lightning only knows of loaders that keep their own place; here the sampler is set to it
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         self._step = int(state_dict["step"])
+
+
+def _extremes(posterior: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Return 0 for the pictures that a black box calls clearly negative, 1 for the clearly positive, -1 for the rest.
+
+    Raises:
+        TooFewPositives: one side is empty.
+    """
+    group = np.where(posterior < LOW, 0, np.where(posterior > HIGH, 1, -1)).astype(np.int64)
+    for side, where in ((0, f"under {LOW}"), (1, f"over {HIGH}")):
+        if not (group == side).any():
+            raise TooFewPositives(
+                "model.fit.balance",
+                "extremes",
+                f"the black box says {where} of no training picture",
+                "take another model, or a black box that is surer",
+            )
+    return group
 
 
 def _check_choice(argument: str, value: str, choices: Sequence[str]) -> None:

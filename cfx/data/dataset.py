@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from cfx.data.batch import Batch
 from cfx.data.reading import bytes_to_tensor
+from cfx.metrics.boxes import BoxSet
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -33,6 +34,10 @@ class Transform(Protocol):
         """Return the changed uint8 image (H, W), masks (3, H, W), devices (H, W); the same for the same seed."""
         ...
 
+    def with_boxes(self, image: Bytes, boxes: BoxSet, seed: int) -> tuple[Bytes, BoxSet]:
+        """Return the changed uint8 image (H, W) and the boxes that are still on it; the same for the same seed."""
+        ...
+
 
 class ChestXrayDataset(Dataset[Batch]):
     """Pictures of one split, decoded.
@@ -45,6 +50,7 @@ class ChestXrayDataset(Dataset[Batch]):
         has_masks: bool (N,), or None where all rows of `masks` count.
         devices: uint8 (N, H, W), above 0 on a device, or None.
         posterior: float32 (N,) with NaN where unknown, or None.
+        boxes: N sets of boxes, or None; masks and devices are not augmented along with them.
         transform: augmentation, or None.
         seed: of the augmentation.
 
@@ -60,6 +66,7 @@ class ChestXrayDataset(Dataset[Batch]):
         has_masks: npt.NDArray[np.bool_] | None = None,
         devices: Bytes | None = None,
         posterior: npt.NDArray[np.float32] | None = None,
+        boxes: Sequence[BoxSet] | None = None,
         transform: Transform | None = None,
         seed: int = 0,
     ) -> None:
@@ -71,6 +78,7 @@ class ChestXrayDataset(Dataset[Batch]):
         self.has_masks = np.ones(len(table), dtype=bool) if has_masks is None else has_masks
         self.devices = devices
         self.posterior = posterior
+        self.boxes = None if boxes is None else list(boxes)
         self.transform = transform
         self.seed = seed
 
@@ -98,6 +106,8 @@ class ChestXrayDataset(Dataset[Batch]):
             item["devices"] = batch["devices"][0]
         if "posterior" in batch:
             item["posterior"] = batch["posterior"][0]
+        if "boxes" in batch:
+            item["boxes"], item["box_labels"] = batch["boxes"], batch["box_labels"]
         return item
 
     def batch(self, keys: Sequence[int] | Sequence[Key]) -> Batch:
@@ -107,7 +117,10 @@ class ChestXrayDataset(Dataset[Batch]):
         images = np.asarray(self.images[rows])
         masks = None if self.masks is None else np.asarray(self.masks[rows])
         devices = None if self.devices is None else np.asarray(self.devices[rows])
-        if self.transform is not None:
+        boxes = None if self.boxes is None else [self.boxes[row] for row in rows]
+        if self.transform is not None and boxes is not None:
+            images, boxes = self._augment_with_boxes(draws, images, boxes)
+        elif self.transform is not None:
             images, masks, devices = self._augment(draws, images, masks, devices)
         batch: Batch = {
             "image": bytes_to_tensor(images).unsqueeze(1),
@@ -122,6 +135,10 @@ class ChestXrayDataset(Dataset[Batch]):
         if self.posterior is not None:
             known = torch.from_numpy(self.posterior[rows].astype(np.float32))
             batch["posterior"] = known if self.transform is None else torch.full_like(known, float("nan"))
+        if boxes is not None:
+            side = images.shape[-1]
+            batch["boxes"] = [torch.from_numpy((each.box * side).astype(np.float32)) for each in boxes]
+            batch["box_labels"] = [torch.from_numpy(each.label) for each in boxes]
         return batch
 
     def _augment(
@@ -144,6 +161,17 @@ class ChestXrayDataset(Dataset[Batch]):
             if devices is not None and device is not None:
                 devices[place] = device
         return images, masks, devices
+
+    def _augment_with_boxes(
+        self, draws: list[Key], images: Bytes, boxes: list[BoxSet]
+    ) -> tuple[Bytes, list[BoxSet]]:
+        """Augment every picture with its boxes by its own seed."""
+        assert self.transform is not None
+        pairs = [
+            self.transform.with_boxes(image, own, sample_seed(self.seed, key))
+            for image, own, key in zip(images, boxes, draws, strict=True)
+        ]
+        return np.stack([image for image, _ in pairs]), [own for _, own in pairs]
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Go through all pictures in order, `size` at a time, the last batch smaller."""

@@ -7,7 +7,7 @@ anyone (Python's own hash is salted by process and can not be used).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,41 @@ def check_leaks(frame: pd.DataFrame, column: str = "split") -> None:
             f"this patient is in {' and in '.join(where)}, as are {len(crossing) - 1} others",
             "correct the split lists, or use data.splits.fold to split again by patient",
         )
+
+
+def inherit_splits(frame: pd.DataFrame) -> "pd.Series[str]":
+    """Return the official split of every row, a blank one filled from the patient's other rows.
+
+    Else a hash would decide about the blank rows, and a patient of the test part would be trained on as well. Where
+    a patient's rows disagree, `test` wins over `train` over `valid`; only folds get that far (see `check_leaks`).
+
+    Args:
+        frame: a table with `patient_id` and `split`.
+    """
+    split, patients = frame["split"].astype(str), frame["patient_id"].astype(str)
+    named = pd.DataFrame({"patient": patients, "split": split})[split != ""].sort_values("split")
+    of_patient = named.drop_duplicates("patient").set_index("patient")["split"].to_dict()
+    return split.where(split != "", patients.map(lambda name: of_patient.get(name, ""))).astype(str)
+
+
+def has_official(frame: pd.DataFrame) -> bool:
+    """Tell whether a table names pictures that test: without them a hash of the patient decides."""
+    return bool(frame["split"].isin(["valid", "test"]).any())
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Name what of two `data.splits` nodes shares out the same patients differently.
+
+    Args:
+        one, other: nodes with the arguments of `Splits`; what is missing has its default.
+
+    Returns:
+        Such as `["seed 0 and not 1"]`, the value of `one` first; empty where nobody can change sides.
+    """
+    folds = any(node.get("fold") is not None for node in (one, other))
+    keys = ("seed", "fold", "apart", *(("folds", "over") if folds else ("test",)))
+    values = [(key, *(node.get(key, getattr(Splits, key)) for node in (one, other))) for key in keys]
+    return [f"{key} {a} and not {b}" for key, a, b in values if a != b]
 
 
 @dataclass(frozen=True)
@@ -135,8 +170,9 @@ class Splits:
         """
         if self.fold is None:
             check_leaks(frame)
-            official = frame["split"].astype(str).to_numpy(dtype=object)
-        else:
+        frame = frame.assign(split=inherit_splits(frame))
+        official = frame["split"].to_numpy(dtype=object)
+        if self.fold is not None:
             official = self._by_fold(frame, finding)
         patients = frame["patient_id"].astype(str)
         part_of = {patient: self._training_part(patient) for patient in patients.unique()}

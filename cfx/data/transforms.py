@@ -18,6 +18,7 @@ import albumentations
 import cv2
 
 from cfx.errors import BadValue, UnknownChoice, nearest
+from cfx.metrics.boxes import BoxSet
 
 cv2.setNumThreads(0)
 
@@ -25,6 +26,7 @@ Bytes = npt.NDArray[np.uint8]
 
 _AFFINE = {"shift": 0.0, "scale": 0.0, "rotate": 0.0, "shear": 0.0}
 _DEVICE_THRESHOLD = 64
+_LEAST_VISIBLE = 0.4
 
 
 class Augment:
@@ -42,6 +44,14 @@ class Augment:
         self.flip = flip
         # its own generator would make a picture depend on those before it, so each call seeds it anew
         self.compose = albumentations.Compose(list(steps), seed=0)
+        # a box of which less than this is left on the picture is no longer one
+        on_picture = albumentations.BboxParams(
+            format="pascal_voc", label_fields=["labels"], min_visibility=_LEAST_VISIBLE, clip=True
+        )
+        self.moves = any(isinstance(step, albumentations.DualTransform) for step in steps)
+        self.compose_boxes = albumentations.Compose(
+            list(steps), bbox_params=on_picture if self.moves else None, seed=0
+        )
 
     def __call__(
         self, image: Bytes, masks: Bytes | None, devices: Bytes | None, seed: int
@@ -65,6 +75,29 @@ class Augment:
             new_masks = None if new_masks is None else new_masks[[0, 2, 1], :, ::-1]
             new_devices = None if new_devices is None else new_devices[:, ::-1]
         return image, new_masks, new_devices
+
+    def with_boxes(self, image: Bytes, boxes: BoxSet, seed: int) -> tuple[Bytes, BoxSet]:
+        """Return the changed uint8 image (H, W) and the boxes still on it, each upright about its turned self.
+
+        A turn widens thin boxes: for a detector leave `rotate` and `shear` at 0.
+        """
+        self.compose_boxes.set_random_seed(seed)
+        side = image.shape[-1]
+        given = {"bboxes": boxes.box * side, "labels": boxes.label} if self.moves else {}
+        changed = {
+            "bboxes": boxes.box * side,
+            "labels": boxes.label,
+            **self.compose_boxes(image=image, **given),
+        }
+        image = np.asarray(changed["image"], dtype=np.uint8).reshape(image.shape)
+        box = np.asarray(changed["bboxes"], dtype=np.float64).reshape(-1, 4) / side
+        label = np.asarray(changed["labels"], dtype=np.int64)
+        if self.flip > 0 and np.random.default_rng([seed, 1]).random() < self.flip:
+            image, box = (
+                image[:, ::-1],
+                np.stack([1 - box[:, 2], box[:, 1], 1 - box[:, 0], box[:, 3]], axis=1),
+            )
+        return image, BoxSet(box, label, np.ones(len(box)))
 
 
 def build_transform(

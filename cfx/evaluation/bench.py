@@ -12,12 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cfx.evaluation.detecting import FOUND_NAMES, SIDES, Detecting, angles_of, both_sides
 from cfx.evaluation.device_files import read_devices
 from cfx.evaluation.judging import Judge, dice, in_batches, judge_images
 from cfx.evaluation.rows import KEYS, Drawn, Part, PictureSet, finish, is_extreme, load_part
 from cfx.evaluation.settings import Settings
 from cfx.evaluation.verdict import verdicts
 from cfx.measurements import measure
+from cfx.metrics.boxes import BoxSet
+from cfx.metrics.clinical import READING_FLOOR
 from cfx.metrics.devices import Device, find, in_edit, visible
 from cfx.metrics.oracle import ghost_energies, l1
 from cfx.metrics.validity import groups
@@ -60,9 +63,13 @@ class Bench:
         transfer: independent classifier (B, 1, H, W) -> (B,), or None.
         threshold: the transfer classifier's own threshold.
         familiar: tells for pictures (B, 1, H, W) whether they are like the training data, or None.
+        detecting: the evaluation detector at work, or None: no recess scores, no devices by boxes.
+        read_by: what the task is read by, `ctr` or `scp`, by which verdicts go; None: no verdict depends on it.
+        recess_floor: least shift of one picture's recess score that is called a change.
         answers: oracles by (row, target), filled by the runner.
         seen: row of each of the data set's own pictures by its content, filled by `survey`.
         base: what was measured on the pictures themselves, filled by `survey`.
+        found: boxes of the pictures themselves by the evaluation detector, filled by `survey`.
     """
 
     blackbox: Any
@@ -75,9 +82,13 @@ class Bench:
     transfer: Any = None
     threshold: float = 0.5
     familiar: Callable[[Tensor], Tensor] | None = None
+    detecting: Detecting | None = None
+    read_by: str | None = "ctr"
+    recess_floor: float = READING_FLOOR
     answers: dict[tuple[int, float], OracleAnswer] = field(default_factory=dict)
     base: pd.DataFrame = field(default_factory=pd.DataFrame)
     seen: dict[bytes, int] = field(default_factory=dict)
+    found: list[BoxSet] = field(default_factory=list)
 
     def load(self, rows: Sequence[int] | Array) -> Part:
         """Pictures of some rows, with the posterior that `survey` found."""
@@ -89,7 +100,8 @@ class Bench:
         """Measure the pictures as they are; the table becomes `base`, one row a picture.
 
         Columns: the keys, p_before, ctr_before, heart_width_before, thorax_width_before, p_transfer_before,
-        ctr_true_before (from the data set's own masks), dice_heart, dice_left_lung, dice_right_lung, familiar.
+        ctr_true_before (from the data set's own masks), dice_heart, dice_left_lung, dice_right_lung, familiar,
+        scp and angle by side.
         """
         parts = []
         step = self.settings.part_size
@@ -102,7 +114,8 @@ class Bench:
     def _survey_part(self, part: Part) -> pd.DataFrame:
         """One part of `survey`."""
         size = self.settings.batch_size
-        self.seen |= {key: int(row) for key, row in zip(_contents(part.image), part.rows, strict=True)}
+        keys = _contents(part.image)
+        self.seen |= {key: int(row) for key, row in zip(keys, part.rows, strict=True)}
         posterior = in_batches(self.blackbox, part.image, size).numpy().astype(np.float64)
         masks = in_batches(self.judge, part.image, size)
         found = measure(masks.numpy())
@@ -126,9 +139,18 @@ class Bench:
         familiar = np.ones(len(table))
         if self.familiar is not None:
             familiar = self.familiar(part.image).cpu().numpy().astype(np.float64)
+        scp = angle = np.full((len(table), 2), np.nan)
+        if self.detecting is not None:
+            boxes = self.detecting.survey(part.image, keys)
+            self.found += boxes
+            scp = self.detecting.scores(boxes)
+        if self.measures_recess:
+            angle = angles_of(self.judge, part.image, size)
         return pd.DataFrame(
             {
                 **text,
+                **{f"scp_{side}_before": scp[:, k] for k, side in enumerate(SIDES)},
+                **{f"angle_{side}_before": angle[:, k] for k, side in enumerate(SIDES)},
                 "age": age,
                 "label": part.label,
                 "group": groups(posterior),
@@ -144,6 +166,11 @@ class Bench:
                 "familiar": familiar,
             }
         )
+
+    @property
+    def measures_recess(self) -> bool:
+        """Whether the costophrenic angle is measured beside the CTR."""
+        return self.read_by == "scp" or self.detecting is not None
 
     def rows(self, part: Part, targets: Array, drawn: Drawn) -> pd.DataFrame:
         """Measure what was drawn.
@@ -166,8 +193,9 @@ class Bench:
             return np.where(made, np.asarray(values, dtype=np.float64), np.nan)
 
         after = blank(in_batches(self.blackbox, flat, size).numpy())
-        ctr, heart, thorax = self._measured(flat)
-        net = self._measured(drawn.net)[0]
+        keys, net_keys = _contents(flat), _contents(drawn.net)
+        ctr, heart, thorax = self._measured(flat, keys)
+        net = self._measured(drawn.net, net_keys)[0]
         source = part.image.repeat_interleave(width, dim=0)
         columns: dict[str, Any] = {name: np.repeat(base[name].to_numpy(), width) for name in KEYS}
         for name in ("p_before", "ctr_before", "heart_width_before", "thorax_width_before"):
@@ -191,22 +219,92 @@ class Bench:
         columns["p_transfer_after"] = self._transfer(flat, asked)
         columns["l1_return"] = self._returned(part, drawn, extreme)
         columns |= self._devices(part, drawn.images, extreme & drawn.made)
+        columns |= self._detected(part, drawn, keys, net_keys, extreme & drawn.made)
+        columns |= self._angles(part, drawn, extreme & drawn.made)
         columns |= self._oracle(part, targets, drawn)
         other = columns["p_transfer_after"] if self.transfer is not None else None
         columns["verdict"] = verdicts(
             columns["target"],
             after,
-            columns["ctr_net_before"],
-            columns["ctr_after"],
+            *self._read(columns),
             transfer_after=other,
             threshold=self.threshold,
             familiar=np.repeat(base["familiar"].to_numpy() > 0.5, width),
+            floor=self.recess_floor if self.read_by == "scp" else READING_FLOOR,
         )
         return finish(columns)
 
-    def _measured(self, images: Tensor) -> tuple[Array, Array, Array]:
+    def _read(self, columns: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
+        """What a verdict goes by (N,), before and after: the CTR or the recess score; None where it is not measured."""
+        if self.read_by == "ctr":
+            return columns["ctr_net_before"], columns["ctr_after"]
+        if self.read_by is None or self.detecting is None:
+            return None, None
+        before, after = (
+            both_sides(np.stack([columns[f"scp_{side}_{when}"] for side in SIDES], axis=1))
+            for when in ("net_before", "after")
+        )
+        return before, after
+
+    def _detected(
+        self, part: Part, drawn: Drawn, keys: Sequence[bytes], net_keys: Sequence[bytes], asked: Array
+    ) -> Mapping[str, Array]:
+        """Recess scores of every picture, and devices there before and kept at the extremes, by the detector."""
+        width = asked.shape[1]
+        scores = {f"scp_{side}_{when}" for side in SIDES for when in ("before", "net_before", "after")}
+        values: dict[str, Array] = {name: np.full(asked.size, np.nan) for name in (*scores, *FOUND_NAMES)}
+        if self.detecting is None:
+            return values
+        found = self.detecting.boxes(drawn.images.reshape(asked.size, *drawn.images.shape[2:]), keys)
+        after = np.where(drawn.made.reshape(-1, 1), self.detecting.scores(found), np.nan)
+        net = self.detecting.scores(self.detecting.boxes(drawn.net, net_keys))
+        there = self.detecting.boxes(part.image, _contents(part.image))
+        for k, side in enumerate(SIDES):
+            values[f"scp_{side}_before"] = np.repeat(
+                self.base[f"scp_{side}_before"].to_numpy()[part.rows], width
+            )
+            values[f"scp_{side}_net_before"] = np.repeat(net[:, k], width)
+            values[f"scp_{side}_after"] = after[:, k]
+        for row, column in zip(*np.nonzero(asked), strict=True):
+            grey = [
+                (picture.cpu().numpy().astype(np.float64) + 1) / 2
+                for picture in (part.image[row, 0], drawn.images[row, column, 0])
+            ]
+            place = row * width + column
+            counted = self.detecting.kept(grey[0], grey[1], there[row], found[place])
+            for name, count in zip(FOUND_NAMES, counted, strict=True):
+                values[name][place] = count
+        return values
+
+    def _angles(self, part: Part, drawn: Drawn, asked: Array) -> Mapping[str, Array]:
+        """Costophrenic angles of both sides: of the input, of the output at c = p(x), and at the extremes."""
+        width = asked.shape[1]
+        names = [f"angle_{side}_{when}" for side in SIDES for when in ("before", "net_before", "after")]
+        values: dict[str, Array] = {name: np.full(asked.size, np.nan) for name in names}
+        some = np.flatnonzero(asked.any(axis=1))
+        if not self.measures_recess or not len(some):
+            return values
+        size = self.settings.batch_size
+        chosen = torch.from_numpy(some).to(drawn.net.device)
+        net = np.full((len(asked), 2), np.nan)
+        net[some] = angles_of(self.judge, drawn.net[chosen], size)
+        rows, columns = np.nonzero(asked)
+        after = np.full((asked.size, 2), np.nan)
+        after[asked.reshape(-1)] = angles_of(self.judge, drawn.images[rows, columns], size)
+        for k, side in enumerate(SIDES):
+            before = self.base[f"angle_{side}_before"].to_numpy()[part.rows]
+            values[f"angle_{side}_before"] = np.repeat(before, width)
+            values[f"angle_{side}_net_before"] = np.repeat(net[:, k], width)
+            values[f"angle_{side}_after"] = after[:, k]
+        return values
+
+    def rows_of(self, images: Tensor) -> Array:
+        """Row (N,) of each of the data set's own pictures (N, 1, H, W), -1 for any other picture."""
+        return np.array([self.seen.get(key, -1) for key in _contents(images)], dtype=np.int64)
+
+    def _measured(self, images: Tensor, keys: Sequence[bytes]) -> tuple[Array, Array, Array]:
         """CTR, heart width and thorax width (N,) of pictures; the data set's own ones are not measured twice."""
-        row = np.array([self.seen.get(key, -1) for key in _contents(images)])
+        row = np.array([self.seen.get(key, -1) for key in keys])
         values = self.base[["ctr_before", "heart_width_before", "thorax_width_before"]].to_numpy()[row]
         new = row < 0
         if new.any():

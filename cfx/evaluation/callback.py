@@ -51,7 +51,8 @@ class ClinicalCallback(Callback):
         blackbox: (B, 1, H, W) -> posterior (B,).
         judge: segmenter, (B, 1, H, W) -> soft masks (B, 3, h, w); None measures no CTR.
         explainer: makes the explainer of the module as it is now, with its averaged weights.
-        direction: +1 where the CTR rises with the finding, -1 where it falls.
+        direction: +1 where the CTR rises with the finding, -1 where it falls; None where the task measures something
+            else, so that no way of the CTR is the right one.
         targets: rising from 0 to 1.
         size: pictures of each of the two groups; half as many of the middle.
         search: pictures of the data set that are looked at for them.
@@ -67,7 +68,7 @@ class ClinicalCallback(Callback):
         judge: Judge | None,
         explainer: Callable[[pl.LightningModule], Explainer],
         *,
-        direction: int = 1,
+        direction: int | None = 1,
         targets: Sequence[float] = TARGETS,
         size: int = 16,
         search: int = 512,
@@ -97,6 +98,12 @@ class ClinicalCallback(Callback):
         """Draw, measure and log."""
         if trainer.sanity_checking:
             return
+        # Lightning validates in inference mode, whose tensors enter no graph; some methods descend a gradient.
+        with torch.inference_mode(False), torch.no_grad():
+            self._log(trainer, pl_module)
+
+    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What `on_validation_epoch_end` does."""
         device = pl_module.device
         image = self._choose(device)
         posterior = self._posterior.to(device)

@@ -4,16 +4,16 @@
 *pixel descent* reaches it with noise that nobody can read. A metric that none of them fails measures nothing.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cfx.evaluation.judging import in_batches
-from cfx.explainers.base import Counterfactual, Explainer
-
-END = 0.02
+from cfx.explainers.base import Counterfactual, Explainer, answered
+from cfx.explainers.pixel.explainer import PixelExplainer
+from cfx.explainers.walk import END
 
 
 class Control(Explainer):
@@ -25,13 +25,6 @@ class Control(Explainer):
         super().__init__()
         self.name = name
         self.blackbox = blackbox
-
-    def _answer(self, images: Tensor, targets: Tensor) -> Counterfactual:
-        """Counterfactuals (B, T, 1, H, W) with what the black box says of them."""
-        count, width = targets.shape
-        flat = images.reshape(count * width, *images.shape[2:])
-        posterior = in_batches(self.blackbox, flat, 256).to(targets)
-        return Counterfactual(images, targets, posterior.reshape(count, width))
 
 
 class Nothing(Control):
@@ -46,15 +39,16 @@ class Nothing(Control):
 
     def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
         """Return the input (B, 1, H, W) for each of the targets (B, T)."""
-        return self._answer(image.unsqueeze(1).repeat(1, targets.shape[1], 1, 1, 1), targets)
+        return answered(self.blackbox, image.unsqueeze(1).repeat(1, targets.shape[1], 1, 1, 1), targets)
 
 
 class NearestReal(Control):
     """Gives the real picture of another patient that has the posterior asked for and looks most like the input.
 
     At an extreme target any picture beyond 0.8 (or under 0.2) is eligible, else those within `width` of the target,
-    or the ten nearest where there are fewer. Likeness is L1 of thumbnails of 16 pixels. An input that lies in the
-    pool itself is recognised, and all pictures of its patient are left out.
+    or the ten nearest where there are fewer. Likeness is L1 of thumbnails of 16 pixels. All pictures of the input's
+    patient are left out: of the one whom `patient_of` names, and of the one as whose picture it is recognised in the
+    pool.
 
     Args:
         blackbox: (B, 1, H, W) -> (B,) posterior.
@@ -62,12 +56,21 @@ class NearestReal(Control):
         posterior: (M,) of the pool.
         patients: (M,) int, patient number of each picture of the pool.
         width: half width of the window around a target.
+        patient_of: pictures (B, 1, H, W) -> patient number (B,) int, -1 where it is not known; the pool need not hold
+            the picture. None: nobody is asked.
     """
 
     def __init__(
-        self, blackbox: Any, images: Tensor, posterior: Tensor, patients: Tensor, width: float = 0.05
+        self,
+        blackbox: Any,
+        images: Tensor,
+        posterior: Tensor,
+        patients: Tensor,
+        width: float = 0.05,
+        patient_of: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__("nearest_real", blackbox)
+        self.patient_of = patient_of
         self.width = width
         self.images = images
         self.posterior = posterior.to(images.device)
@@ -95,58 +98,31 @@ class NearestReal(Control):
         far = torch.cdist(self._thumbnail(image), self.thumbnails, p=1)  # (B, M)
         closest, itself = far.min(dim=1)
         own = (closest < 1e-3).unsqueeze(1) & (self.patients[itself].unsqueeze(1) == self.patients)
+        if self.patient_of is not None:
+            own |= self.patient_of(image).to(self.patients).unsqueeze(1) == self.patients
         barred = ~self._eligible(targets) | own.unsqueeze(1)
         cost = far.unsqueeze(1).expand(-1, targets.shape[1], -1).masked_fill(barred, float("inf"))
         # every eligible picture may be the patient's own: then the nearest of another patient, whatever its posterior
         fallback = far.masked_fill(own, float("inf")).unsqueeze(1).expand_as(cost)
         cost = torch.where(torch.isinf(cost).all(dim=-1, keepdim=True), fallback, cost)
-        return self._answer(self.images[cost.argmin(dim=-1)], targets)
+        return answered(self.blackbox, self.images[cost.argmin(dim=-1)], targets)
 
 
 class PixelDescent(Control):
-    """Walks each pixel down the black box's own gradient until the posterior is the target.
+    """Pixel descent (`cfx.explainers.pixel`) as a control: drawn at the extremes alone, for it is slow.
 
     Args:
         blackbox: differentiable, with `logit(image) -> (B,)`.
         steps: at most.
-        rate: step of each pixel, of the range [-1, 1].
-        tolerance: distance from the target that ends the walk.
     """
 
     draws_grid = False
+    ends = (END, 1 - END)
 
-    def __init__(self, blackbox: Any, steps: int = 60, rate: float = 0.02, tolerance: float = 0.01) -> None:
+    def __init__(self, blackbox: Any, steps: int = 60) -> None:
         super().__init__("pixel_descent", blackbox)
-        self.steps, self.rate, self.tolerance = steps, rate, tolerance
+        self.descent = PixelExplainer(blackbox, steps=steps)
 
     def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
         """Descend from each input (B, 1, H, W) to each of its targets (B, T); 0 and 1 mean 0.02 and 0.98."""
-        count, width = targets.shape
-        asked = targets.clamp(END, 1 - END).reshape(-1).detach().clone()
-        start = image.repeat_interleave(width, dim=0).detach().clone()
-        found = start.clone()
-        active = torch.arange(len(asked), device=image.device)
-        velocity = torch.zeros_like(start)
-        rate = torch.full((len(asked), 1, 1, 1), self.rate, device=image.device)
-        side = torch.zeros(len(asked), device=image.device)
-        for _ in range(self.steps):
-            if not len(active):
-                break
-            with torch.enable_grad():
-                x = found[active].requires_grad_(True)
-                logit = self.blackbox.logit(x)
-                loss = F.binary_cross_entropy_with_logits(logit, asked[active], reduction="sum")
-                (gradient,) = torch.autograd.grad(loss, x)
-            off = torch.sigmoid(logit.detach()) - asked[active]
-            # a walk that has stepped over its target goes back in smaller steps
-            crossed = side[active] * off < 0
-            rate[active[crossed]] *= 0.5
-            side[active] = off.sign()
-            norm = gradient.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-20)
-            velocity[active] = torch.where(crossed.view(-1, 1, 1, 1), 0.0, 0.7) * velocity[active]
-            velocity[active] += gradient / norm
-            arrived = off.abs() <= self.tolerance
-            moving = active[~arrived]
-            found[moving] = (found[moving] - rate[moving] * velocity[moving]).clamp(-1, 1)
-            active = moving
-        return self._answer(found.reshape(count, width, *image.shape[1:]), targets)
+        return self.descent.explain(image, targets)

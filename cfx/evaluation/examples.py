@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cfx.evaluation.given import Given
 from cfx.evaluation.marking import png_info
 from cfx.evaluation.rows import PictureSet, is_extreme
 from cfx.evaluation.summary import clean
@@ -95,7 +96,7 @@ def _save(path: Path, image: Tensor, note: bool) -> None:
 
 def write_examples(
     folder: Path,
-    explainer: Explainer,
+    explainer: Explainer | Given,
     dataset: PictureSet,
     table: pd.DataFrame,
     rows: pd.DataFrame,
@@ -107,34 +108,52 @@ def write_examples(
 
     Args:
         folder: `evaluation/examples`.
-        explainer: the method.
+        explainer: the method, or the counterfactuals that one has drawn before.
         dataset: the pictures, in the order of `table`.
         table: one row a picture.
         rows: of the method; posteriors and measurements come from here.
-        targets: those that are shown; ones that the rows do not have are left out.
+        targets: those that are shown; ones that a picture was not drawn for are left out, and where fewer than two are
+            left, its own are shown.
         device: where the networks are.
 
     Returns:
         The index: one entry an example.
     """
     place = {str(name): k for k, name in enumerate(table["image_id"])}
-    known = {round(float(value), 6) for value in rows["target"].unique()}
-    asked = [c for c in targets if round(c, 6) in known]
     index = []
     for number, example in enumerate(choose(rows)):
         own = rows[rows["image_id"] == example.image_id]
+        asked = _shown(own["target"].to_numpy(dtype=np.float64), targets)
         at = own.assign(key=own["target"].round(6)).set_index("key").loc[[round(c, 6) for c in asked]]
-        image = dataset.batch([place[example.image_id]])["image"].to(device)
-        drawn = explainer.explain(image, torch.tensor([asked], dtype=torch.float32, device=device)).images[0]
+        row = place[example.image_id]
+        image = dataset.batch([row])["image"].to(device)
+        if isinstance(explainer, Given):
+            drawn = explainer.pictures(row, asked)
+        else:
+            wanted = torch.tensor([asked], dtype=torch.float32, device=device)
+            drawn = explainer.explain(image, wanted).images[0]
         stem = f"{number:02d}-{example.group}-{(example.call or 'unknown').lower()}-{example.rank}"
         stem = re.sub(r"[^a-z0-9_-]", "-", stem)
         steps = [f"{stem}-c{round(100 * c):03d}.png" for c in asked]
+        if len(set(steps)) < len(steps):  # targets that lie closer than a percent
+            steps = [f"{stem}-{k}-{name.rpartition('-')[2]}" for k, name in enumerate(steps)]
         _save(folder / f"{stem}.png", image[0], note=False)
         for name, step in zip(steps, drawn, strict=True):
             _save(folder / name, step, note=True)
         index.append(_entry(example, own, at, asked, stem, steps))
     write_json(folder / "index.json", index)
     return index
+
+
+def _shown(own: npt.NDArray[np.float64], targets: Sequence[float]) -> list[float]:
+    """Return which targets are shown of a picture: those of `targets` that are its own, else up to six of its own."""
+    known = {round(float(target), 6) for target in own}
+    asked = [target for target in targets if round(target, 6) in known]
+    if len(asked) >= min(2, len(known)):
+        return asked
+    every = np.sort(own)
+    some = np.unique(np.linspace(0, len(every) - 1, min(len(every), len(TARGETS))).round().astype(int))
+    return [float(target) for target in every[some]]
 
 
 def _entry(

@@ -1,299 +1,79 @@
-"""Explains image files one by one: progression, numbers, verdict, and the edit at the original's resolution.
+"""Explains image files, several in a network call: a folder of results each, resumed where it stopped.
 
 A folder of files goes through to its end: a file that can not be read becomes a line in the table, what was
-done before is kept, and every result appears whole or not at all (``numbers.json`` is written last).
+done before is kept, and every result appears whole or not at all (``numbers.json`` is written last). In memory
+are at most a batch of originals and one picture at full resolution.
 """
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-import torch
-from torch import Tensor, nn
 
-from cfx.classifiers.blackbox import BlackBox
-from cfx.data.dicom import is_dicom
-from cfx.data.reading import Float, read_image, to_square, to_tensor
-from cfx.errors import BadImage, BadValue, MissingPath, UserError
-from cfx.evaluation.explained import (
-    DO_NOT,
-    INTERPRET,
-    Explained,
-    FullResolution,
-    Outcome,
-    Reading,
-    Step,
-    outcome_line,
+from cfx.data.dicom_header import header_problem
+from cfx.data.reading import Float, read_image
+from cfx.errors import BadImage, BadValue, UserError
+from cfx.evaluation.explain_tools import Draw, Familiar, Segment, Settings, Tools, about
+from cfx.evaluation.explained import Explained, Outcome, outcome_line
+from cfx.evaluation.explaining import (
+    Drawn,
+    draw_batch,
+    draw_steps,
+    explained_of,
+    read_pictures,
+    reasons_against,
 )
-from cfx.evaluation.full_resolution import edit_original
-from cfx.evaluation.marking import marked, png_info, unmarked
-from cfx.evaluation.verdict import verdicts
-from cfx.explainers.base import Counterfactual, Explainer
+from cfx.evaluation.image_files import find_images, folder_names
+from cfx.evaluation.large_pictures import check_dicom, write_large
 from cfx.files import read_json, write_atomic, write_json
-from cfx.measurements import measure
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom"}
-GRID = tuple(round(0.1 * step, 1) for step in range(11))
-
-Array = npt.NDArray[np.float64]
-Segment = Callable[[Tensor], Tensor]
-Draw = Callable[[Explained, Path], object]
-Familiar = Callable[[Tensor], Tensor]
+MOST_PIXELS = 48_000_000
+"""Pixels of originals from which on a batch is not filled any further: four large detectors, 192 MB."""
 
 
 @dataclass(frozen=True)
-class Tools:
-    """What a run gives to explain with, all on one device.
+class Opened:
+    """A file that has been read and waits for its batch.
 
     Attributes:
-        explainer: the method.
-        blackbox: what is explained.
-        segmenter: pictures (B, 1, H, W) in [-1, 1] to soft masks (B, 3, h, w) of heart, left lung, right
-            lung.
-        transfer: the independent classifier, or None.
-        size: side in pixels of the pictures that all of these know.
-        run: the run's name, for the JSON.
-        threshold: the posterior from which on the independent classifier calls the finding.
-        familiar: whether pictures (B, 1, size, size) are like the training data; None where that is not
-            known.
-        draw: writes a PNG of a progression; None leaves it out.
+        path: the file.
+        name: what it is called in the JSON and on the figure.
+        folder: where its results go.
+        image: grey (H, W) in [0, 1].
+        notes: what a reader should know of the file.
+        place: its number among all files, from 0.
 
     """
 
-    explainer: Explainer
-    blackbox: BlackBox
-    segmenter: Segment
-    transfer: BlackBox | None
-    size: int
-    run: str = ""
-    threshold: float = 0.5
-    familiar: Familiar | None = None
-    draw: Draw | None = None
+    path: Path
+    name: str
+    folder: Path
+    image: Float
+    notes: tuple[str, ...] = ()
+    place: int = 0
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the user may set.
-
-    Attributes:
-        targets: posteriors asked for, each in [0, 1].
-        full_resolution: those of them that are also drawn at the original's resolution.
-        mark: whether pictures carry the visible mark.
-        overwrite: explain again what has been explained with the same settings.
-
-    """
-
-    targets: tuple[float, ...] = GRID
-    full_resolution: tuple[float, ...] = (0.0, 1.0)
-    mark: bool = True
-    overwrite: bool = False
-    about: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Refuse targets that are no posteriors, and full resolutions that are not among the targets.
-
-        Raises:
-            BadValue: see above.
-
-        """
-        if not self.targets or any(not 0.0 <= target <= 1.0 for target in self.targets):
-            raise BadValue(
-                "targets", list(self.targets), "are not posteriors", "give numbers between 0 and 1"
-            )
-        strangers = [c for c in self.full_resolution if not np.isclose(c, self.targets).any()]
-        if strangers:
-            raise BadValue("full_resolution", strangers, "are not among the targets", "add them to targets")
-        object.__setattr__(self, "targets", tuple(sorted(set(self.targets))))
-
-
-def find_images(place: Path, argument: str = "input") -> list[Path]:
-    """The image files that ``input=`` names: the file itself, or all in a folder and its subfolders, sorted.
-
-    In a folder a file counts by its name's end, one without any end by the letters of a DICOM file; hidden
-    files and all others are passed over.
+def open_file(
+    path: Path, name: str, folder: Path, tools: Tools, settings: Settings, place: int = 0
+) -> Opened:
+    """Reads a file, and refuses one whose header says that it is no chest radiograph unless that is forced.
 
     Raises:
-        MissingPath: there is nothing of that name.
-        BadImage: the folder holds no image.
+        UserError: the file can not be read, or is refused.
 
     """
-    if place.is_file():
-        return [place]
-    if not place.is_dir():
-        raise MissingPath(argument, str(place), "there is no such file or folder", "check the path")
-    found = [
-        path
-        for path in sorted(place.rglob("*"))
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(place).parts)
-        and (path.suffix.lower() in SUFFIXES or (not path.suffix and is_dicom(path)))
-    ]
-    if not found:
-        raise BadImage(argument, str(place), "holds no image", "give a folder of PNG, JPEG or DICOM files")
-    return found
-
-
-def folder_names(paths: Sequence[Path], root: Path) -> list[str]:
-    """A folder name for each file: its path below the root without its end; with its end where two would
-    collide.
-    """
-    relative = [path.relative_to(root) if path.is_relative_to(root) else Path(path.name) for path in paths]
-    plain = ["__".join(path.with_suffix("").parts) for path in relative]
-    folded = [name.casefold() for name in plain]
-    return [
-        name if folded.count(name.casefold()) == 1 else "__".join(path.parts).replace(".", "_")
-        for name, path in zip(plain, relative, strict=True)
-    ]
-
-
-def _device(module: nn.Module) -> torch.device:
-    """Where a module's weights are; the CPU for one without any."""
-    first = next(iter([*module.parameters(), *module.buffers()]), None)
-    return torch.device("cpu") if first is None else first.device
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-@torch.no_grad()
-def read_pictures(images: Tensor, tools: Tools) -> list[Reading]:
-    """Asks the classifiers and measures the anatomy.
-
-    Args:
-        images: float (B, 1, size, size) in [-1, 1].
-        tools: the run's parts.
-
-    Returns:
-        a reading for each picture.
-
-    """
-    posterior = tools.blackbox(images).float().cpu().numpy()
-    measured = measure(tools.segmenter(images).float().cpu().numpy())
-    other = None if tools.transfer is None else tools.transfer(images).float().cpu().numpy()
-    return [
-        Reading(
-            posterior=float(posterior[i]),
-            ctr=_finite(measured.ctr[i]),
-            heart_width=_finite(measured.heart_width[i]),
-            thorax_width=_finite(measured.thorax_width[i]),
-            transfer=None if other is None else float(other[i]),
-        )
-        for i in range(len(images))
-    ]
-
-
-def _grey(image: Tensor) -> Float:
-    """A picture (1, H, W) in [-1, 1] as grey (H, W) in [0, 1]."""
-    result: Float = ((image[0].float().cpu() + 1.0) / 2.0).clamp(0.0, 1.0).numpy()
-    return result
-
-
-def _save(image: Float, path: Path, mark: bool) -> None:
-    """Writes a drawn picture as a PNG, with the visible mark or with the note inside the file alone."""
-    picture = marked(image) if mark else unmarked(image)
-    write_atomic(path, lambda beside: picture.save(beside, format="PNG", pnginfo=png_info()))
-
-
-def _full(
-    image: Float, drawn: Counterfactual, index: int, target: float, folder: Path, tools: Tools, mark: bool
-) -> FullResolution | None:
-    """Draws one step's edit on the original, has it read again, and writes it; None where there is no edit."""
-    if drawn.edits is None:
-        return None
-    large = edit_original(image, drawn.edits.field[0, index], drawn.edits.residual[0, index])
-    name = f"full_resolution_c{round(100 * target):03d}.png"
-    # Read before the mark is on it: the black box must not see letters.
-    small = to_tensor(to_square(large, tools.size))[None].to(_device(tools.blackbox))
-    reading = read_pictures(small, tools)[0]
-    _save(large, folder / name, mark)
-    return FullResolution(name, reading)
-
-
-def reasons_against(redrawn: Reading, step: Step, tools: Tools, familiar: bool | None) -> tuple[str, ...]:
-    """Why a step may not be interpreted (EVALUATION section 7); nothing where it may.
-
-    Args:
-        redrawn: reading of the method's own output at the original's posterior, which the shift is counted
-            from.
-        step: the picture in question.
-        tools: the run's parts.
-        familiar: whether the input is like the training data; None where that is not known.
-    """
-
-    def array(value: float | None) -> Array:
-        return np.array([np.nan if value is None else value])
-
-    text = verdicts(
-        array(step.target),
-        array(step.reading.posterior),
-        array(redrawn.ctr),
-        array(step.reading.ctr),
-        transfer_after=None if tools.transfer is None else array(step.reading.transfer),
-        threshold=tools.threshold,
-        familiar=None if familiar is None else np.array([familiar]),
-    )[0]
-    _, _, reasons = text.partition(": ")
-    return tuple(reasons.split(", ")) if reasons else ()
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The progression of one picture in memory, before anything is written.
-
-    Attributes:
-        square: grey (size, size) in [0, 1], the padded picture that the run's parts saw.
-        before: reading of it.
-        redrawn: reading of the method's own output at the picture's posterior.
-        steps: one a target, ascending, none at full resolution.
-        end: index of the step that the verdict is about, the farther end of the scale.
-        familiar: whether the picture is like the training data; None where that is not known.
-        counterfactual: what the explainer gave: redrawn, then the steps.
-
-    """
-
-    square: Float
-    before: Reading
-    redrawn: Reading
-    steps: tuple[Step, ...]
-    end: int
-    familiar: bool | None
-    counterfactual: Counterfactual
-
-
-def draw_steps(image: Float, tools: Tools, targets: Sequence[float]) -> Drawn:
-    """Draws a picture at all targets in one batch, and reads what was drawn.
-
-    Args:
-        image: grey (H, W) in [0, 1], any size.
-        tools: the run's parts.
-        targets: posteriors asked for, ascending.
-
-    """
-    device = _device(tools.blackbox)
-    square = to_square(image, tools.size)
-    tensor = to_tensor(square)[None].to(device)
-    before = read_pictures(tensor, tools)[0]
-    # The method's own output at c = p(x) goes first: it tells what drawing alone does to the measurement.
-    asked = torch.tensor([[before.posterior, *targets]], dtype=torch.float32, device=device)
-    drawn = tools.explainer.explain(tensor, asked)
-    readings = read_pictures(drawn.images[0], tools)
-    steps = []
-    for index, target in enumerate(targets, start=1):
-        picture = _grey(drawn.images[0, index])
-        l1 = float(np.mean(np.abs(picture - square)))
-        steps.append(Step(target, picture, readings[index], l1))
-    # The end of the scale that is farther away is the question a reader asks of this picture.
-    end = len(steps) - 1 if before.posterior < 0.5 else 0
-    familiar = None if tools.familiar is None else bool(tools.familiar(tensor)[0])
-    return Drawn(square, before, readings[0], tuple(steps), end, familiar, drawn)
+    problem = header_problem(path, tools.views)
+    if problem is not None and not settings.force:
+        raise BadImage("input", str(path), problem, "give force=true to explain it all the same")
+    image = read_image(path, "input")
+    notes = () if problem is None else (f"forced: {problem}",)
+    return Opened(path, name, folder, 1.0 - image if settings.invert else image, notes, place)
 
 
 def explain_one(path: Path, name: str, folder: Path, tools: Tools, settings: Settings) -> Explained:
@@ -302,7 +82,7 @@ def explain_one(path: Path, name: str, folder: Path, tools: Tools, settings: Set
     Args:
         path: the file.
         name: what it is called in the JSON and on the figure.
-        folder: where ``progression.png``, the full-resolution pictures and ``numbers.json`` go.
+        folder: where the pictures and ``numbers.json`` go.
         tools: the run's parts.
         settings: what the user set.
 
@@ -310,75 +90,62 @@ def explain_one(path: Path, name: str, folder: Path, tools: Tools, settings: Set
         the record that the files were written from.
 
     Raises:
-        UserError: the file can not be read.
+        UserError: the file can not be read, or is refused.
 
     """
     began = time.perf_counter()
-    image = read_image(path, "input")
-    drawn = draw_steps(image, tools, settings.targets)
-    steps = []
-    for index, step in enumerate(drawn.steps, start=1):
-        wanted = bool(settings.full_resolution) and np.isclose(step.target, settings.full_resolution).any()
-        full = (
-            _full(image, drawn.counterfactual, index, step.target, folder, tools, settings.mark)
-            if wanted
-            else None
-        )
-        steps.append(replace(step, full=full))
+    opened = open_file(path, name, folder, tools, settings)
+    drawn = draw_steps(opened.image, tools, settings.targets)
+    return _write(opened, drawn, tools, settings, time.perf_counter() - began)
+
+
+def _write(opened: Opened, drawn: Drawn, tools: Tools, settings: Settings, spent: float) -> Explained:
+    """Writes a file's folder: what was there before goes first, ``numbers.json`` comes last."""
+    began = time.perf_counter()
+    _clear(opened.folder)
+    sha256 = _digest(opened.path)
+    steps, files = write_large(
+        opened.image, drawn, opened.folder, tools, settings, source=opened.path, sha256=sha256
+    )
     explained = explained_of(
         drawn,
-        image.shape,
+        opened.image.shape,
         tools,
-        name=name,
-        output=folder,
-        steps=tuple(steps),
-        about={"sha256": _digest(path), **about(tools, settings)},
+        steps=steps,
+        name=opened.name,
+        output=opened.folder,
+        about={"sha256": sha256, **about(tools, settings)},
         mark=settings.mark,
-        seconds=time.perf_counter() - began,
+        notes=opened.notes,
+        source=opened.path,
     )
-    if tools.draw is not None:
-        write_atomic(folder / "progression.png", partial(tools.draw, explained))
-    write_json(folder / "numbers.json", explained.numbers())
+    for file, draw in tools.files.items():
+        write_atomic(opened.folder / file, partial(draw, explained))
+        files.append(file)
+    seconds = spent + time.perf_counter() - began
+    explained = replace(explained, files=(*sorted(files), "numbers.json"), seconds=seconds)
+    write_json(opened.folder / "numbers.json", explained.numbers())
     return explained
 
 
-def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: Any) -> Explained:
-    """The record of a progression with its verdict.
-
-    Args:
-        drawn: the progression.
-        shape: height and width of the picture before it was padded.
-        tools: the run's parts.
-        known: the other fields of `Explained`, such as its name; the progression's own steps unless told.
-
-    """
-    reasons = reasons_against(drawn.redrawn, drawn.steps[drawn.end], tools, drawn.familiar)
-    fields: dict[str, Any] = {"steps": drawn.steps, **known}
-    return Explained(
-        height=shape[0],
-        width=shape[1],
-        original=drawn.square,
-        before=drawn.before,
-        redrawn=drawn.redrawn,
-        end=drawn.end,
-        verdict=DO_NOT if reasons else INTERPRET,
-        reasons=reasons,
-        **fields,
-    )
+def _record(folder: Path) -> dict[str, Any]:
+    """The ``numbers.json`` of a folder; empty where there is none that can be read."""
+    try:
+        found = read_json(folder / "numbers.json")
+    except (UserError, OSError):
+        return {}  # an unreadable record is written anew
+    return found if isinstance(found, dict) else {}
 
 
-def about(tools: Tools, settings: Settings) -> dict[str, Any]:
-    """What a result depends on besides the file; another value means that the file is explained again."""
-    return {
-        "run": tools.run,
-        "method": tools.explainer.name,
-        "finding": tools.blackbox.finding,
-        "prior": tools.blackbox.prior,
-        "size": tools.size,
-        "targets": list(settings.targets),
-        "full_resolution_targets": list(settings.full_resolution),
-        **settings.about,
-    }
+def _clear(folder: Path) -> None:
+    """Removes what an earlier explanation wrote, its record first: half of it would pass for a whole."""
+    known = _record(folder).get("files")
+    (folder / "numbers.json").unlink(missing_ok=True)
+    for name in known if isinstance(known, list) else []:
+        place = folder / str(name)
+        if place.resolve().is_relative_to(folder.resolve()):  # a record is a file like any other
+            with suppress(OSError):
+                place.unlink()
 
 
 def _digest(path: Path) -> str:
@@ -391,13 +158,12 @@ def _kept(path: Path, folder: Path, tools: Tools, settings: Settings) -> dict[st
     """The numbers of an earlier, finished explanation of the same file with the same settings, else None."""
     if settings.overwrite or not (folder / "numbers.json").is_file():
         return None
-    try:
-        numbers = read_json(folder / "numbers.json")
-    except UserError:
-        return None  # an unreadable record is written anew
+    numbers = _record(folder)
     wanted = {"sha256": _digest(path), "synthetic_mark": settings.mark, **about(tools, settings)}
-    same = isinstance(numbers, dict) and all(numbers.get(key) == value for key, value in wanted.items())
-    return numbers if same else None
+    files = numbers.get("files")
+    there = isinstance(files, list) and all((folder / str(name)).is_file() for name in files)
+    same = all(numbers.get(key) == value for key, value in wanted.items())
+    return numbers if same and there and set(tools.files) <= set(map(str, files or [])) else None
 
 
 def explain_files(
@@ -422,37 +188,105 @@ def explain_files(
         an outcome a file, in the order of the paths.
 
     Raises:
-        UserError: a single file was given and could not be read, or nothing can be written to the output.
+        UserError: a single file was given and could not be read, or nothing can be written to the output, or
+            DICOM is asked for and can not be written here.
 
     """
+    if settings.dicom:
+        check_dicom()
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadValue(
             "output", str(output), f"can not be made ({error.strerror})", "give a folder you may write in"
         ) from error
-    outcomes = []
-    for number, (path, folder) in enumerate(zip(paths, folder_names(paths, root), strict=True), start=1):
-        name = str(path.relative_to(root)) if path.is_relative_to(root) else path.name
-        outcome = _attempt(path, name, output / folder, tools, settings, alone=len(paths) == 1)
-        outcomes.append(outcome)
-        echo(f"{number}/{len(paths)} {outcome_line(outcome)}")
-    table = pd.DataFrame([outcome.row() for outcome in outcomes])
+    outcomes: dict[int, Outcome] = {}
+    for place, outcome in _outcomes(paths, root, output, tools, settings):
+        outcomes[place] = outcome
+        echo(f"{len(outcomes)}/{len(paths)} {outcome_line(outcome)}")
+    ordered = [outcomes[place] for place in range(len(paths))]
+    table = pd.DataFrame([outcome.row() for outcome in ordered])
     write_atomic(output / "summary.csv", lambda beside: table.to_csv(beside, index=False))
-    return outcomes
+    return ordered
 
 
-def _attempt(path: Path, name: str, folder: Path, tools: Tools, settings: Settings, alone: bool) -> Outcome:
-    """Explains one file or tells why it could not be."""
-    try:
-        kept = _kept(path, folder, tools, settings)
+def _outcomes(
+    paths: Sequence[Path], root: Path, output: Path, tools: Tools, settings: Settings
+) -> Iterator[tuple[int, Outcome]]:
+    """Reads files one by one, explains them as soon as they fill a batch, and tells what became of each."""
+    alone = len(paths) == 1
+    waiting: list[Opened] = []
+    for place, (path, folder) in enumerate(zip(paths, folder_names(paths, root), strict=True)):
+        name = str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+        try:
+            kept = _kept(path, output / folder, tools, settings)
+            if kept is None:
+                waiting.append(open_file(path, name, output / folder, tools, settings, place))
+        except Exception as error:  # whatever a file holds, the folder goes on
+            if alone:
+                raise
+            yield place, _failed(name, error)
+            continue
         if kept is not None:
-            return Outcome(name, "kept", folder.name, kept)
-        explained = explain_one(path, name, folder, tools, settings)
-    except (UserError, OSError, RuntimeError, ValueError, MemoryError) as error:
+            yield place, Outcome(name, "kept", folder, kept)
+        if len(waiting) >= settings.batch or sum(each.image.size for each in waiting) >= MOST_PIXELS:
+            yield from _explain_batch(waiting, tools, settings, alone)
+            waiting = []
+    if waiting:
+        yield from _explain_batch(waiting, tools, settings, alone)
+
+
+def _explain_batch(
+    opened: Sequence[Opened], tools: Tools, settings: Settings, alone: bool
+) -> Iterator[tuple[int, Outcome]]:
+    """Draws a batch in one call and writes its files one by one."""
+    began = time.perf_counter()
+    try:
+        drawn = draw_batch([each.image for each in opened], tools, settings.targets)
+    except Exception as error:
         if alone:
             raise
-        # A folder goes on whatever a file does; the type tells a defect from a broken file.
-        told = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        return Outcome(name, "failed", problem=" ".join(str(told).split()))
-    return Outcome(name, "done", folder.name, explained.numbers())
+        if len(opened) == 1:
+            yield opened[0].place, _failed(opened[0].name, error)
+            return
+        # One picture of a batch, or a batch too large for the memory, does not take the others along.
+        for each in opened:
+            yield from _explain_batch([each], tools, settings, alone)
+        return
+    spent = (time.perf_counter() - began) / len(opened)
+    for each, progression in zip(opened, drawn, strict=True):
+        try:
+            explained = _write(each, progression, tools, settings, spent)
+        except Exception as error:
+            if alone:
+                raise
+            yield each.place, _failed(each.name, error)
+            continue
+        yield each.place, Outcome(each.name, "done", each.folder.name, explained.numbers())
+
+
+def _failed(name: str, error: Exception) -> Outcome:
+    """What is told of a file that could not be explained; the type tells a defect from a broken file."""
+    told = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, UserError) and "force=true" in error.remedy:
+        told = f"{told}; {error.remedy}"
+    return Outcome(name, "failed", problem=" ".join(str(told).split()))
+
+
+__all__ = [
+    "Draw",
+    "Drawn",
+    "Familiar",
+    "Segment",
+    "Settings",
+    "Tools",
+    "about",
+    "draw_steps",
+    "explain_files",
+    "explain_one",
+    "explained_of",
+    "find_images",
+    "folder_names",
+    "read_pictures",
+    "reasons_against",
+]

@@ -42,6 +42,9 @@ class Reading:
         heart_width: fraction of the padded square's width.
         thorax_width: the same of the inner thorax.
         transfer: posterior of the independent classifier, where the run has one.
+        masks: soft (3, h, w) of heart, left lung, right lung on the padded square, where they are kept.
+        heart_edges: left and right edge of the heart, fractions of the square's width.
+        thorax_edges: the same of the two lungs together.
 
     """
 
@@ -50,6 +53,9 @@ class Reading:
     heart_width: float | None
     thorax_width: float | None
     transfer: float | None
+    masks: Picture | None = field(default=None, repr=False, compare=False)
+    heart_edges: tuple[float, float] | None = None
+    thorax_edges: tuple[float, float] | None = None
 
     def numbers(self) -> dict[str, float | None]:
         """The reading as JSON."""
@@ -64,10 +70,23 @@ class Reading:
 
 @dataclass(frozen=True)
 class FullResolution:
-    """The edit of a step carried onto the original: the file's name and the reading made of it again."""
+    """The edit of a step carried onto the original, and the reading made of that picture again.
+
+    Attributes:
+        file: name of its PNG, empty where none was asked for.
+        reading: of the drawn picture, shrunk as any file is.
+        dicom: name of its DICOM file, empty where none was asked for.
+
+    """
 
     file: str
     reading: Reading
+    dicom: str = ""
+
+    def numbers(self) -> dict[str, Any]:
+        """The files that there are, and the reading, as JSON."""
+        files = {"file": self.file, "dicom": self.dicom}
+        return {**{key: name for key, name in files.items() if name}, **self.reading.numbers()}
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,8 @@ class Step:
         reading: what was reached and measured.
         l1: mean absolute difference to the original, grey values of [0, 1].
         full: the same edit at the original's resolution, where it was drawn.
+        shown: the picture as it is looked at: without padding and as sharp as the method allows; grey (h, w).
+        reasons: why this picture may not be interpreted, empty where it may.
 
     """
 
@@ -88,6 +109,8 @@ class Step:
     reading: Reading
     l1: float
     full: FullResolution | None = None
+    shown: Picture | None = None
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +131,10 @@ class Explained:
         about: how it was made: run, method, black box, prior, settings; copied into the JSON.
         mark: whether drawn pictures carry the mark.
         seconds: the time it took.
+        shown: the original as it is looked at, of the steps' size; grey (h, w) in [0, 1].
+        notes: what a reader should know besides the verdict.
+        source: the image file.
+        files: names of all files written, below the output.
 
     """
 
@@ -125,14 +152,30 @@ class Explained:
     about: dict[str, Any] = field(default_factory=dict)
     mark: bool = True
     seconds: float = 0.0
+    shown: Picture | None = None
+    notes: tuple[str, ...] = ()
+    source: Path | None = None
+    files: tuple[str, ...] = ()
+
+    def pictures(self) -> tuple[Picture, tuple[Picture, ...]]:
+        """The original and the steps as they are looked at, all of one size, without padding."""
+        sharp = [step.shown for step in self.steps if step.shown is not None]
+        if self.shown is not None and len(sharp) == len(self.steps):
+            return self.shown, tuple(sharp)
+        size = (self.height, self.width)
+        return cut_padding(self.original, *size), tuple(
+            cut_padding(step.picture, *size) for step in self.steps
+        )
 
     def numbers(self) -> dict[str, Any]:
         """All numbers as they go to ``numbers.json``."""
         steps = []
         for step in self.steps:
             row: dict[str, Any] = {"target": step.target, **step.reading.numbers(), "l1": step.l1}
+            row["verdict"] = DO_NOT if step.reasons else INTERPRET
+            row["reasons"] = list(step.reasons)
             if step.full is not None:
-                row["full_resolution"] = {"file": step.full.file, **step.full.reading.numbers()}
+                row["full_resolution"] = step.full.numbers()
             steps.append(row)
         return {
             "schema": SCHEMA,
@@ -147,6 +190,8 @@ class Explained:
             "verdict": self.verdict,
             "verdict_target": self.steps[self.end].target,
             "reasons": list(self.reasons),
+            "notes": list(self.notes),
+            "files": list(self.files),
             "seconds": round(self.seconds, 3),
         }
 
@@ -188,6 +233,7 @@ class Outcome:
             "ctr_after": after.get("ctr"),
             "verdict": numbers.get("verdict"),
             "reasons": "; ".join(numbers.get("reasons") or []) or self.problem,
+            "notes": "; ".join(numbers.get("notes") or []),
             "folder": self.folder,
         }
 
@@ -202,6 +248,7 @@ def outcome_line(outcome: Outcome) -> str:
         return "?" if value is None else f"{value:.2f}"
 
     said = row["verdict"] + (f" ({row['reasons']})" if row["reasons"] else "")
+    said += f"; note: {row['notes']}" if row["notes"] else ""
     kept = " [done before]" if outcome.status == "kept" else ""
     return (
         f"{outcome.name}: posterior {show(row['posterior'])} -> {show(row['posterior_after'])}, "
@@ -222,6 +269,7 @@ def outcome_table(outcomes: list[Outcome]) -> str:
             lines.append((outcome.name, "", "", f"failed: {outcome.problem}"))
             continue
         said = row["verdict"] + (f": {row['reasons']}" if row["reasons"] else "")
+        said += f" (note: {row['notes']})" if row["notes"] else ""
         posterior, ctr = pair(row["posterior"], row["posterior_after"]), pair(row["ctr"], row["ctr_after"])
         lines.append((outcome.name, posterior, ctr, said))
     widths = [max(len(line[i]) for line in lines) for i in range(3)]

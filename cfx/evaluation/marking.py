@@ -24,7 +24,7 @@ def marked(image: Picture, text: str = MARK, share: float = 0.022) -> Image.Imag
     size = max(11.0, share * max(height, width))
     box = draw.textbbox((0, 0), text, font=ImageFont.load_default(size))
     # A narrow picture gets smaller letters rather than a mark that runs out of it.
-    size = min(size, size * 0.96 * width / max(box[2], 1))
+    size = min(size, size * 0.96 * width / max(box[2] + 2 * 0.35 * size + 2, 1))
     font = ImageFont.load_default(max(size, 4.0))
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     margin = max(1, round(size * 0.35))

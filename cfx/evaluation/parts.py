@@ -1,6 +1,6 @@
 """How good a trained part is by itself, on its test patients.
 
-A classifier's ranking and calibration, a segmenter's overlap and CTR.
+A classifier's ranking and calibration, a segmenter's overlap and CTR, a detector's boxes.
 
 Each gives a table with a row an image, which studies pool over folds, and the `metrics.json` keys that it can fill.
 """
@@ -15,9 +15,12 @@ from torch import Tensor
 
 from cfx.data.batch import MASK_NAMES
 from cfx.data.dataset import ChestXrayDataset
+from cfx.evaluation.detecting import Finder
 from cfx.evaluation.judging import dice
 from cfx.measurements import measure
+from cfx.metrics.boxes import BoxSet
 from cfx.metrics.calibration import auprc, auroc, auroc_interval, brier, calibration_error
+from cfx.metrics.recess import recess_scores
 
 KEPT = ("image_id", "patient_id", "view", "sex", "age", "part")
 # Columns of a table of contours that hold a ratio somebody else measured.
@@ -77,6 +80,19 @@ def segment(
     for name, values in found.items():
         table[name] = np.asarray(values, dtype=np.float64)
     return table
+
+
+def detect(
+    finder: Finder, dataset: ChestXrayDataset, batch_size: int = 64
+) -> tuple[pd.DataFrame, list[BoxSet]]:
+    """Return one row an image - boxes there are, boxes that reach their threshold, recess scores - and its boxes."""
+    found = [box for batch in dataset.batches(batch_size) for box in finder(batch["image"])]
+    table = dataset.table[[name for name in KEPT if name in dataset.table]].copy()
+    table["boxes"] = [len(each) for each in dataset.boxes] if dataset.boxes else 0
+    table["found"] = [int((each.score >= finder.threshold[each.label]).sum()) for each in found]
+    scores = np.array([recess_scores(each, finder.threshold) for each in found]).reshape(len(found), 2)
+    table["scp_left"], table["scp_right"] = scores[:, 0], scores[:, 1]
+    return table, found
 
 
 def segmenter_metrics(table: pd.DataFrame) -> dict[str, Any]:

@@ -50,8 +50,26 @@ COLUMNS = (
     "l1_return",
     "ghost",
     "ghost_oracle",
+    # recesses on the method's own output at c = p(x), their angles by the evaluation segmenter (at the extremes), and
+    # devices as the evaluation detector sees them
+    "scp_left_net_before",
+    "scp_right_net_before",
+    "angle_left_before",
+    "angle_left_net_before",
+    "angle_left_after",
+    "angle_right_before",
+    "angle_right_net_before",
+    "angle_right_after",
+    "devices_found",
+    "devices_found_kept",
+    "devices_found_in_edit",
+    "devices_found_in_edit_kept",
 )
 TEXT = ("image_id", "patient_id", "view", "sex", "split", "group", "verdict")
+
+
+READ_AS = {"ctr": "ctr", "recess": "scp"}
+"""Columns that a task is read by, by its `measurement`; others are not measured yet."""
 
 
 class PictureSet(Protocol):
@@ -80,9 +98,30 @@ class Task(Protocol):
         ...
 
     @property
-    def direction(self) -> str:
-        """`up` where the measurement rises with the finding, else `down`."""
+    def measurement(self) -> str:
+        """What a radiologist would measure: `ctr`, or something else that no column holds yet."""
         ...
+
+    @property
+    def direction(self) -> str:
+        """`up` where that measurement rises with the finding, else `down`."""
+        ...
+
+
+def ctr_direction(measurement: str, direction: str) -> int | None:
+    """+1 where the CTR rises with a task's finding, -1 where it falls, None where the task measures something else."""
+    return _direction("ctr", measurement, direction)
+
+
+def recess_direction(measurement: str, direction: str) -> int | None:
+    """The same of the score of a healthy costophrenic recess."""
+    return _direction("recess", measurement, direction)
+
+
+def _direction(of: str, measurement: str, direction: str) -> int | None:
+    if measurement != of:
+        return None
+    return -1 if direction == "down" else 1
 
 
 @dataclass(frozen=True)

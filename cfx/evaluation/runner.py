@@ -13,12 +13,25 @@ from torch import Tensor
 
 from cfx.evaluation.bench import Bench
 from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
+from cfx.evaluation.detecting import Detecting, Finder, detector_section, recess_repeat_errors
+from cfx.evaluation.given import Given, measure_given
 from cfx.evaluation.judging import Judge, in_batches, repeat_error
-from cfx.evaluation.oracle import Oracle, OracleSearch
-from cfx.evaluation.rows import COLUMNS, Drawn, Part, PictureSet, Task, is_extreme
+from cfx.evaluation.oracle import CLIP, Oracle, OracleSearch
+from cfx.evaluation.rows import (
+    COLUMNS,
+    READ_AS,
+    Drawn,
+    Part,
+    PictureSet,
+    Task,
+    ctr_direction,
+    is_extreme,
+    recess_direction,
+)
 from cfx.evaluation.settings import Settings
 from cfx.evaluation.summary import Collected, summarise
 from cfx.explainers.base import Explainer
+from cfx.metrics.boxes import BoxSet
 from cfx.metrics.validity import DOWN, MIDDLE, UP, extreme_target
 
 Array = npt.NDArray[Any]
@@ -28,7 +41,7 @@ POOL = 2000
 
 
 def evaluate(
-    explainer: Explainer,
+    explainer: Explainer | Given,
     blackbox: Any,
     table: pd.DataFrame,
     dataset: PictureSet,
@@ -37,6 +50,9 @@ def evaluate(
     task: Task,
     transfer: Any = None,
     transfer_threshold: float = 0.5,
+    finder: Finder | None = None,
+    boxes: Sequence[BoxSet | None] | None = None,
+    finder_trained_on: str | None = None,
     oracle: Oracle | None = None,
     settings: Settings | None = None,
     features: Callable[[Tensor], Tensor] | None = None,
@@ -53,14 +69,17 @@ def evaluate(
     """Evaluate a method on pictures that no trained part has seen.
 
     Args:
-        explainer: the method.
+        explainer: the method, or the counterfactuals that one has drawn before.
         blackbox: the frozen classifier that it explains: (B, 1, H, W) -> posterior (B,), with `logit` and `prior`.
         table: one row a picture: image_id, patient_id, and as far as known view, sex, age, split, device_path.
         dataset: the pictures in the same order, with `findings` where they have more labels than one.
         judge: evaluation segmenter, (B, 1, H, W) -> soft masks (B, 3, h, w).
-        task: the finding, and which way its measurement moves.
+        task: the finding, what is measured of it, and which way that moves.
         transfer: independent classifier of the same finding, or None.
         transfer_threshold: its threshold from validation patients.
+        finder: evaluation detector; None: no recess score, and devices only where masks tell of them.
+        boxes: true boxes of each picture, None for one that nobody looked at, for the detector's own figures; or None.
+        finder_trained_on: name of the data that the detector was trained on, for the file.
         oracle: of a phantom, or None.
         settings: sizes; the grid of targets.
         features: network for the kernel distance, (B, 1, H, W) -> (B, d); None: realism is null.
@@ -81,49 +100,39 @@ def evaluate(
         ValueError: table and data set differ in length, or the grid does not run from 0 to 1.
     """
     settings = settings or Settings()
-    if len(table) != len(dataset):
-        raise ValueError(f"the table has {len(table)} rows and the data set {len(dataset)} pictures")
-    if (
-        settings.targets[0] != 0.0
-        or settings.targets[-1] != 1.0
-        or list(settings.targets) != sorted(settings.targets)
-    ):
-        raise ValueError(f"targets must rise from 0 to 1, not {settings.targets}")
-    findings = list(getattr(dataset, "findings", [task.finding]))
-    label = findings.index(task.finding) if task.finding in findings else 0
+    _check(table, dataset, settings)
     bench = Bench(
-        blackbox, judge, table.reset_index(drop=True), dataset, label, settings, torch.device(device),
-        transfer=transfer, threshold=transfer_threshold, familiar=familiar,
+        blackbox, judge, table.reset_index(drop=True), dataset, _label_of(dataset, task), settings,
+        torch.device(device), transfer=transfer, threshold=transfer_threshold, familiar=familiar,
+        detecting=None if finder is None else Detecting(finder, settings.batch_size),
+        read_by=READ_AS.get(task.measurement),
     )  # fmt: skip
     run = Evaluation(bench, task, oracle, features, progress or (lambda what, done, count: None))
     bench.survey()
+    repeated = run.recess_noise(finder)
     run.find_oracles()
     rows = run.method(explainer, write_part, dict(finished or {}))
-    drawn = {
-        name: run.control(name) for name in CONTROLS if name in controls and (name != "oracle" or oracle)
-    }
-    sample = run.subset({UP: settings.repeat_images // 2, DOWN: settings.repeat_images // 2}, MIDDLE)
-    repeat = (
-        repeat_error(judge, bench.load(sample).image, settings.batch_size) if len(sample) else float("nan")
-    )
-    collected = Collected(
-        rows=rows,
-        base=bench.base,
-        controls=drawn,
-        features=run.features_of_all(),
-        features_name=features_name if features is not None else None,
-        latent=latent,
-        repeat_error=repeat,
-        threshold=transfer_threshold,
-        prior=float(getattr(blackbox, "prior", float("nan"))),
-        direction=-1 if task.direction == "down" else 1,
-        has_oracle=oracle is not None,
-        devices_by="the phantom's device masks" if rows["devices_before"].sum() > 0 else None,
-        device=str(device),
-        settings=settings,
-    )
+    drawn = run.controls(controls)
+    collected = run.collect(rows, drawn, features_name, latent)
+    own = None if finder is None else detector_section(bench.found, boxes, finder_trained_on)
+    collected = replace(collected, repeat_errors=repeated, detector=own)
     about.setdefault("method", explainer.name)
     return rows, summarise(collected, task=task.name, **about)
+
+
+def _check(table: pd.DataFrame, dataset: PictureSet, settings: Settings) -> None:
+    """Refuse a table of another data set, and a grid that does not rise from 0 to 1."""
+    if len(table) != len(dataset):
+        raise ValueError(f"the table has {len(table)} rows and the data set {len(dataset)} pictures")
+    targets = list(settings.targets)
+    if targets[0] != 0.0 or targets[-1] != 1.0 or targets != sorted(targets):
+        raise ValueError(f"targets must rise from 0 to 1, not {settings.targets}")
+
+
+def _label_of(dataset: PictureSet, task: Task) -> int:
+    """Which of the data set's labels is the finding; the only one where it names none."""
+    findings = list(getattr(dataset, "findings", [task.finding]))
+    return findings.index(task.finding) if task.finding in findings else 0
 
 
 class Evaluation:
@@ -149,6 +158,7 @@ class Evaluation:
         self.settings = bench.settings
         self.features, self.progress = features, progress
         self.drawn_features: dict[str, list[tuple[Array, Array]]] = {}
+        self.ends = {"oracle": (CLIP, 1 - CLIP)}
 
     def subset(self, sizes: Mapping[str, int], *more: str) -> npt.NDArray[np.int64]:
         """Rows of a reproducible subset, in order.
@@ -203,11 +213,12 @@ class Evaluation:
 
     def method(
         self,
-        explainer: Explainer,
+        explainer: Explainer | Given,
         write_part: Callable[[int, pd.DataFrame], object] | None,
         finished: dict[int, pd.DataFrame],
     ) -> pd.DataFrame:
-        """Rows of the method for the whole grid of every picture, part by part."""
+        """Rows of the method for the whole grid of every picture (of given ones: what there is), part by part."""
+        self.ends["method"] = explainer.ends
         step, count = self.settings.part_size, len(self.bench.base)
         back = set(self.subset({UP: self.settings.return_images, DOWN: self.settings.return_images}).tolist())
         tables = []
@@ -224,9 +235,12 @@ class Evaluation:
                 tables.append(known)
                 self._features_again(explainer, part)
                 continue
-            targets = np.tile(np.array(self.settings.targets), (len(part.rows), 1))
-            drawn = self.draw(explainer, part, targets, np.array([int(row) in back for row in part.rows]))
-            rows = self.bench.rows(part, targets, drawn)
+            if isinstance(explainer, Given):
+                rows, targets, drawn = measure_given(self.bench, explainer, part)
+            else:
+                targets = np.tile(np.array(self.settings.targets), (len(part.rows), 1))
+                drawn = self.draw(explainer, part, targets, np.array([int(row) in back for row in part.rows]))
+                rows = self.bench.rows(part, targets, drawn)
             self.keep_features("method", part, targets, drawn)
             if write_part is not None:
                 write_part(number, rows)
@@ -265,12 +279,26 @@ class Evaluation:
         returned[chosen] = way.images[:, 0].detach().to(returned)
         return replace(drawn, returned=returned, has_return=back)
 
+    def recess_noise(self, finder: Finder | None) -> dict[str, float]:
+        """Repeat errors of what the recess is read by; that of the score is the floor of its verdicts where known."""
+        judge = self.bench.judge if self.bench.measures_recess else None
+        repeated = recess_repeat_errors(finder, judge, self.sample(), self.bench.settings.batch_size)
+        if np.isfinite(repeated["scp"]):
+            self.bench.recess_floor = repeated["scp"]
+        return repeated
+
+    def controls(self, wanted: Sequence[str]) -> dict[str, pd.DataFrame]:
+        """Rows of each control that is wanted, in the order of `CONTROLS`; the oracle only where there is one."""
+        names = [name for name in CONTROLS if name in wanted and (name != "oracle" or self.oracle)]
+        return {name: self.control(name) for name in names}
+
     def control(self, name: str) -> pd.DataFrame:
         """Rows of one control on its subset (the oracle: wherever it was searched)."""
         self.progress(name, 0, 1)
         if name == "oracle":
             return self._oracle_rows()
         made = self._make(name)
+        self.ends[name] = made.ends
         size = self.settings.control_images if made.draws_grid else self.settings.descent_images
         rows = self.subset({UP: size, DOWN: size}, *((MIDDLE,) if made.draws_grid else ()))
         tables = []
@@ -298,10 +326,14 @@ class Evaluation:
         count = len(self.bench.base)
         rows = np.sort(generator.permutation(count)[:POOL])
         pool = self.bench.load(rows)
-        _, patients = np.unique(
-            self.bench.base["patient_id"].to_numpy()[rows].astype(str), return_inverse=True
-        )
-        return NearestReal(blackbox, pool.image, pool.posterior, torch.from_numpy(patients))
+        _, numbers = np.unique(self.bench.base["patient_id"].to_numpy().astype(str), return_inverse=True)
+
+        def patient_of(images: Tensor) -> Tensor:
+            row = self.bench.rows_of(images)
+            return torch.from_numpy(np.where(row < 0, -1, numbers[row]))
+
+        patients = torch.from_numpy(numbers[rows])
+        return NearestReal(blackbox, pool.image, pool.posterior, patients, patient_of=patient_of)
 
     def _oracle_rows(self) -> pd.DataFrame:
         """The oracle as a method: all pictures of both groups at the extremes, the grid where it was asked."""
@@ -340,15 +372,19 @@ class Evaluation:
             made = in_batches(self.features, drawn.images[i, j], self.settings.batch_size).flatten(1).numpy()
             self.drawn_features.setdefault(name, []).append((part.rows[i], made))
 
-    def _features_again(self, explainer: Explainer, part: Part) -> None:
+    def _features_again(self, explainer: Explainer | Given, part: Part) -> None:
         """Draw the extremes of a finished part once more for its features, which no part keeps."""
         groups = self.bench.base["group"].to_numpy()[part.rows]
         chosen = np.flatnonzero(groups != MIDDLE)
         if self.features is None or not len(chosen):
             return
         some = self.bench.load(part.rows[chosen])
-        targets = np.array([[extreme_target(group)] for group in groups[chosen]])
-        self.keep_features("method", some, targets, self.draw(explainer, some, targets))
+        if isinstance(explainer, Given):
+            targets, drawn, _ = explainer.draw(some, lambda target: target in self.settings.targets)
+        else:
+            targets = np.array([[extreme_target(group)] for group in groups[chosen]])
+            drawn = self.draw(explainer, some, targets)
+        self.keep_features("method", some, targets, drawn)
 
     def features_of_all(self) -> dict[str, tuple[Array, Array]]:
         """Rows and features (N, d) of each method's pictures at the extremes; `real`: of both groups' pictures."""
@@ -369,3 +405,45 @@ class Evaluation:
         if real:
             found["real"] = (rows, np.concatenate(real))
         return found
+
+    def sample(self) -> Tensor:
+        """Pictures of all groups on which repeat errors are measured, perhaps none."""
+        size = self.settings.repeat_images // 2
+        rows = self.subset({UP: size, DOWN: size}, MIDDLE)
+        return self.bench.load(rows).image
+
+    def repeat_error(self) -> float:
+        """95 % repeat error of the evaluation segmenter on a sample of all groups; NaN without a picture."""
+        images = self.sample()
+        if not len(images):
+            return float("nan")
+        return repeat_error(self.bench.judge, images, self.settings.batch_size)
+
+    def collect(
+        self,
+        rows: pd.DataFrame,
+        drawn: Mapping[str, pd.DataFrame],
+        features_name: str | None,
+        latent: Array | None,
+    ) -> Collected:
+        """Everything that the metrics are made of: rows of the method, of the drawn controls, and what they need."""
+        whose = "the phantom's" if self.oracle is not None else "the data's"  # only phantoms have an oracle
+        return Collected(
+            rows=rows,
+            base=self.bench.base,
+            controls=drawn,
+            features=self.features_of_all(),
+            features_name=features_name if self.features is not None else None,
+            latent=latent,
+            repeat_error=self.repeat_error(),
+            threshold=self.bench.threshold,
+            prior=getattr(self.bench.blackbox, "prior", None),
+            measurement=self.task.measurement,
+            direction=ctr_direction(self.task.measurement, self.task.direction),
+            recess_direction=recess_direction(self.task.measurement, self.task.direction),
+            has_oracle=self.oracle is not None,
+            devices_by=f"{whose} device masks" if rows["devices_before"].sum() > 0 else None,
+            device=str(self.bench.device),
+            ends=self.ends,
+            settings=self.settings,
+        )

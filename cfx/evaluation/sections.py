@@ -4,6 +4,7 @@ Every section is by patient: averaged within a patient, intervals over resampled
 (no posterior, no measurement, no oracle) it is counted beside the figure that it is missing from.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,18 @@ def figures(values: dict[str, Array], boot: PatientBootstrap) -> Section:
     return section
 
 
+def spreader(base: pd.DataFrame) -> Callable[[pd.DataFrame, Array], Array]:
+    """Return a function that puts one value a drawn picture into the order of all pictures, NaN for the others."""
+    place = pd.Series(np.arange(len(base)), index=base["image_id"].to_numpy())
+
+    def spread(asked: pd.DataFrame, values: Array) -> Array:
+        everyone = np.full(len(base), np.nan)
+        everyone[place.loc[asked["image_id"].to_numpy()].to_numpy()] = values
+        return everyone
+
+    return spread
+
+
 def complete_grid(rows: pd.DataFrame, targets: Array) -> tuple[pd.DataFrame, Array, Array]:
     """Pictures drawn at every target of the grid.
 
@@ -59,8 +72,13 @@ def complete_grid(rows: pd.DataFrame, targets: Array) -> tuple[pd.DataFrame, Arr
     return first, table.to_numpy(dtype=np.float64), targets
 
 
-def validity_section(rows: pd.DataFrame, targets: Array, resamples: int, seed: int) -> Section:
-    """EVALUATION section 2: reach and change by direction; error, monotony and the curve over the grid."""
+def validity_section(
+    rows: pd.DataFrame, targets: Array, resamples: int, seed: int, ends: tuple[float, float] = (0.0, 1.0)
+) -> Section:
+    """EVALUATION section 2: reach and change by direction; error, monotony and the curve over the grid.
+
+    `ends` is what the method aims at when asked for 0 and for 1: beyond them no change was possible (`cv_ceiling`).
+    """
     section: Section = {}
     for group in DIRECTIONS:
         asked = extremes(rows, group)
@@ -72,7 +90,7 @@ def validity_section(rows: pd.DataFrame, targets: Array, resamples: int, seed: i
             {
                 "reach": hit,
                 "cv_0.8": np.nan_to_num(validity.changed(before, after), nan=0.0),
-                "cv_ceiling": validity.could_change(before, group),
+                "cv_ceiling": validity.could_change(before, group, ends=ends),
                 "p_after": after,
             },
             boot,
@@ -124,7 +142,8 @@ def _grid_section(rows: pd.DataFrame, targets: Array, resamples: int, seed: int)
         boot,
     )
     section["target_mae_worst"] = at_each[worst][0]
-    section["ci95"]["target_mae_worst"] = list(interval(at_each[worst][1]))
+    # another resample may have another worst target
+    section["ci95"]["target_mae_worst"] = list(interval(np.fmax.reduce([each for _, each in at_each])))
     bins = validity.source_bins(first["p_before"].to_numpy())
     edges = validity.BIN_EDGES
     section["curve"] = {
@@ -148,46 +167,41 @@ def clinical_section(
     rows: pd.DataFrame,
     base: pd.DataFrame,
     *,
-    direction: int,
+    name: str = "ctr",
+    direction: int | None,
     repeat_error: float,
     oracle: pd.DataFrame | None,
     resamples: int,
     seed: int,
 ) -> Section:
-    """EVALUATION section 3 for the CTR, by direction.
+    """EVALUATION section 3 for one measurement, by direction.
 
     Args:
-        rows: of the method or control.
-        base: all pictures of the split as they are, from which the gap is taken.
-        direction: +1 where the measurement rises with the finding.
-        repeat_error: 95 % repeat error of the evaluation segmenter.
+        rows: of the method or control, with `<name>_before`, `<name>_net_before` and `<name>_after`.
+        base: all pictures of the split as they are, from which the gap is taken, with `<name>_before`.
+        name: of the measurement: `ctr`, or one that `with_recesses` adds.
+        direction: +1 where the measurement rises with the finding, -1 where it falls. None where the task measures
+            something else: then no way of it is the right one, and all that depends on one is NaN.
+        repeat_error: 95 % repeat error of what measures; NaN where it is not known.
         oracle: rows of the oracle, for the shift as a share of the oracle's own; None without one.
         resamples: bootstrap samples.
         seed: of the resampling.
     """
     boot = PatientBootstrap(base["patient_id"].to_numpy(), resamples, seed)
-    place = pd.Series(np.arange(len(base)), index=base["image_id"].to_numpy())
-    p, ctr = base["p_before"].to_numpy(), base["ctr_before"].to_numpy()
-    high, high_samples = boot.mean(np.where(p > HIGH, ctr, np.nan))
-    low, low_samples = boot.mean(np.where(p < LOW, ctr, np.nan))
+    p, real = base["p_before"].to_numpy(), base[f"{name}_before"].to_numpy()
+    high, high_samples = boot.mean(np.where(p > HIGH, real, np.nan))
+    low, low_samples = boot.mean(np.where(p < LOW, real, np.nan))
     gap, gaps = high - low, high_samples - low_samples
-
-    def spread(asked: pd.DataFrame, values: Array) -> Array:
-        """Put one value a drawn picture into the order of all pictures."""
-        everyone = np.full(len(base), np.nan)
-        everyone[place.loc[asked["image_id"].to_numpy()].to_numpy()] = values
-        return everyone
-
+    spread = spreader(base)
     section: Section = {}
     for group in DIRECTIONS:
         asked = extremes(rows, group)
-        net, before = asked["ctr_net_before"].to_numpy(), asked["ctr_before"].to_numpy()
-        after = asked["ctr_after"].to_numpy()
+        net, before = asked[f"{name}_net_before"].to_numpy(), asked[f"{name}_before"].to_numpy()
+        after = asked[f"{name}_after"].to_numpy()
         heart = clinical.shift(asked["heart_width_before"].to_numpy(), asked["heart_width_after"].to_numpy())
         widths = asked["thorax_width_before"].to_numpy(), asked["thorax_width_after"].to_numpy()
         failed = np.isnan(net) | np.isnan(after)
         shifts = spread(asked, clinical.shift(net, after))
-        noise = repeat_error if np.isfinite(repeat_error) else 0.0
         right = clinical.moved_right(net, after, group, direction)
         found = figures(
             {
@@ -197,7 +211,7 @@ def clinical_section(
                 "shift_net": shifts,
                 "moved_right": spread(asked, right),
                 "moved_beyond_noise": spread(
-                    asked, clinical.moved_right(net, after, group, direction, noise)
+                    asked, clinical.moved_right(net, after, group, direction, repeat_error)
                 ),
                 "thorax_change": spread(asked, clinical.relative_change(*widths)),
                 "thorax_shift": spread(asked, clinical.shift(*widths)),
@@ -208,12 +222,15 @@ def clinical_section(
         )
         mean, samples = boot.mean(shifts)
         found["gap"], found["ci95"]["gap"] = gap, list(interval(gaps))
-        found["gap_closed"] = float(clinical.gap_closed(mean, gap))
-        found["ci95"]["gap_closed"] = list(interval(clinical.gap_closed(samples, gaps)))
+        whole, wholes = (gap, gaps) if direction is not None else (float("nan"), np.full_like(gaps, np.nan))
+        found["gap_closed"] = float(clinical.gap_closed(mean, whole, group))
+        found["ci95"]["gap_closed"] = list(interval(clinical.gap_closed(samples, wholes, group)))
         found["p"] = paired_wilcoxon(net, after, asked["patient_id"].to_numpy()) if len(asked) else None
         found["effect"] = effect_size(net, after, asked["patient_id"].to_numpy()) if len(asked) else None
         found["failures"] = int(failed.sum())
-        found["of_oracle"], found["ci95"]["of_oracle"] = _of_oracle(shifts, oracle, group, spread, boot)
+        found["of_oracle"], found["ci95"]["of_oracle"] = _of_oracle(
+            shifts, oracle if direction is not None else None, group, name, spread, boot
+        )
         found["calls"] = {}
         for call, label in CALLS[group].items():
             some = (asked["label"] == label).to_numpy()
@@ -226,13 +243,19 @@ def clinical_section(
 
 
 def _of_oracle(
-    shifts: Array, oracle: pd.DataFrame | None, group: str, spread: Any, boot: PatientBootstrap
+    shifts: Array,
+    oracle: pd.DataFrame | None,
+    group: str,
+    name: str,
+    spread: Callable[[pd.DataFrame, Array], Array],
+    boot: PatientBootstrap,
 ) -> tuple[float | None, list[float] | None]:
     """Mean shift over that of the oracle, on the pictures for which the oracle reached its target."""
     if oracle is None or not len(oracle):
         return None, None
     best = extremes(oracle, group)
-    best_shift = spread(best, clinical.shift(best["ctr_net_before"].to_numpy(), best["ctr_after"].to_numpy()))
+    moved = clinical.shift(best[f"{name}_net_before"].to_numpy(), best[f"{name}_after"].to_numpy())
+    best_shift = spread(best, moved)
     both = np.isfinite(best_shift) & np.isfinite(shifts)
     mine, samples = boot.mean(np.where(both, shifts, np.nan))
     theirs, their_samples = boot.mean(np.where(both, best_shift, np.nan))

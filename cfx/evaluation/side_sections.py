@@ -7,11 +7,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from cfx.evaluation.rows import extremes
-from cfx.evaluation.sections import DIRECTIONS, Section, counts, figures
+from cfx.evaluation.sections import DIRECTIONS, Section, counts, figures, spreader
 from cfx.metrics import clinical, realism, validity
 from cfx.metrics.calibration import auprc, auroc, auroc_interval, brier, calibration_error
+from cfx.metrics.clinical import wanted_sign
 from cfx.metrics.devices import fop
-from cfx.metrics.statistics import PatientBootstrap, bootstrap_statistic, interval
+from cfx.metrics.statistics import PatientBootstrap, interval
 from cfx.metrics.validity import DOWN, HIGH, LOW, UP
 
 Array = npt.NDArray[Any]
@@ -42,49 +43,64 @@ def transfer_section(
 ) -> Section | None:
     """The same question to an independent classifier, as a share of what was possible.
 
-    `flip`: share of pictures, called alike before, that it calls otherwise after; `share`: of its flip rate on
-    oracles of the same pictures; `logit_share`: its mean shift in log odds over its own gap between the real groups.
+    Everything is by patient, over pictures that it calls as the black box does. `flip`: share of pictures that it calls
+    otherwise after; `logit_shift`: its mean shift in log odds; `logit_gap`: by how much its log odds differ between the
+    real groups; `logit_share`: the shift towards the group asked for over that gap, below 0 where it goes the other
+    way. `share`: the flip rate over that on oracles of the same pictures, `logit_share` where there is no oracle.
     None where no picture was shown to one.
     """
     if not rows["p_transfer_after"].notna().any():
         return None
     section: Section = {"threshold": threshold}
-    p, other = base["p_before"].to_numpy(), _logit(base["p_transfer_before"].to_numpy())
-    gap = (
-        float(np.mean(other[p > HIGH]) - np.mean(other[p < LOW]))
-        if (p > HIGH).any() and (p < LOW).any()
-        else np.nan
-    )
+    boot = PatientBootstrap(base["patient_id"].to_numpy(), resamples, seed)
+    gap, gaps = _logit_gap(base, threshold, boot)
+    spread = spreader(base)
     for group in DIRECTIONS:
         asked = _called_alike(extremes(rows, group), group, threshold)
         asked = asked[asked["p_transfer_after"].notna()]
-        boot = PatientBootstrap(asked["patient_id"].to_numpy(), resamples, seed)
         after = asked["p_transfer_after"].to_numpy()
-        flip = ((after >= threshold) if group == UP else (after < threshold)).astype(np.float64)
-        move = _logit(after) - _logit(asked["p_transfer_before"].to_numpy())
-        found = figures({"flip": flip, "logit_shift": move}, boot)
+        flip = _flipped(after, group, threshold)
+        move = spread(asked, _logit(after) - _logit(asked["p_transfer_before"].to_numpy()))
+        found = figures({"flip": spread(asked, flip), "logit_shift": move}, boot)
+        towards, samples = boot.mean(wanted_sign(group) * move)
         found["logit_gap"] = gap
-        found["logit_share"] = abs(found["logit_shift"]) / gap if gap > 0 else float("nan")
+        found["logit_share"] = towards / gap if gap > 0 else float("nan")
         found["flip_oracle"], found["share"] = float("nan"), found["logit_share"]
+        found["ci95"]["logit_share"] = found["ci95"]["share"] = list(interval(_over(samples, gaps)))
         found["share_of"] = "logit gap of the real groups"
         if oracle is not None and len(oracle):
             best = extremes(oracle, group).set_index("image_id")["p_transfer_after"]
             best_after = best.reindex(asked["image_id"]).to_numpy()
             known = np.isfinite(best_after)
-            best_flip = ((best_after >= threshold) if group == UP else (best_after < threshold)).astype(
-                np.float64
-            )
-            mine, samples = boot.mean(np.where(known, flip, np.nan))
-            theirs, their_samples = boot.mean(np.where(known, best_flip, np.nan))
+            best_flip = _flipped(best_after, group, threshold)
+            mine, samples = boot.mean(spread(asked, np.where(known, flip, np.nan)))
+            theirs, their_samples = boot.mean(spread(asked, np.where(known, best_flip, np.nan)))
             found["flip_oracle"] = theirs
             found["share"] = mine / theirs if theirs > 0 else float("nan")
-            ratio = np.divide(
-                samples, their_samples, out=np.full(len(samples), np.nan), where=their_samples > 0
-            )
-            found["ci95"]["share"] = list(interval(ratio))
+            found["ci95"]["share"] = list(interval(_over(samples, their_samples)))
             found["share_of"] = "flip rate on oracles"
         section[group] = found | counts(asked)
     return section
+
+
+def _logit_gap(base: pd.DataFrame, threshold: float, boot: PatientBootstrap) -> tuple[float, Array]:
+    """By how much the independent classifier's log odds differ between the black box's groups; with its samples."""
+    p, before = base["p_before"].to_numpy(), base["p_transfer_before"].to_numpy()
+    other = _logit(before)
+    high, high_samples = boot.mean(np.where((p > HIGH) & (before >= threshold), other, np.nan))
+    low, low_samples = boot.mean(np.where((p < LOW) & (before < threshold), other, np.nan))
+    return high - low, high_samples - low_samples
+
+
+def _flipped(after: Array, group: str, threshold: float) -> Array:
+    """Whether the independent classifier calls pictures (N,) otherwise after, 1/0."""
+    return np.asarray((after >= threshold) if group == UP else (after < threshold), dtype=np.float64)
+
+
+def _over(top: Array, bottom: Array) -> Array:
+    """Ratio of bootstrap samples, NaN where the denominator is not above 0."""
+    ratio: Array = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return ratio
 
 
 def null_section(rows: pd.DataFrame, resamples: int, seed: int) -> Section:
@@ -97,47 +113,58 @@ def null_section(rows: pd.DataFrame, resamples: int, seed: int) -> Section:
     return section | counts(first) | {"n_return": int(np.isfinite(back).sum())}
 
 
+BY_MASKS = ("devices_before", "devices_kept", "devices_in_edit", "devices_in_edit_kept")
+BY_BOXES = ("devices_found", "devices_found_kept", "devices_found_in_edit", "devices_found_in_edit_kept")
+BY_DETECTOR = "the evaluation detector"
+
+
 def identity_section(rows: pd.DataFrame, devices_by: str | None, resamples: int, seed: int) -> Section:
-    """Devices kept: the worse direction, both directions, and of those in the edited region."""
-    section: Section = {"fop": None, "fop_by": devices_by, "fop_in_edit": None}
-    if rows["devices_before"].notna().any():
-        for group in DIRECTIONS:
-            section[group] = _kept(extremes(rows, group), resamples, seed)
-        for name in ("fop", "fop_in_edit"):
-            values = [section[group][name] for group in DIRECTIONS if np.isfinite(section[group][name])]
-            section[name] = min(values) if values else None
-    else:
-        section |= {UP: None, DOWN: None}
-    return section | {"same_patient": None, "same_patient_ceiling": None}
+    """Devices kept: the worse direction, both directions, and of those in the edited region.
+
+    Where the data have masks of devices, these say where they are (`fop_by`), else the evaluation detector does; what
+    it says stands under `by_detector` in either case.
+    """
+    by_masks = _kept_by(rows, BY_MASKS, devices_by, resamples, seed)
+    by_boxes = _kept_by(rows, BY_BOXES, BY_DETECTOR, resamples, seed)
+    none = {"fop": None, "fop_by": devices_by, "fop_in_edit": None, UP: None, DOWN: None}
+    section = by_masks or by_boxes or none
+    return section | {"by_detector": by_boxes, "same_patient": None, "same_patient_ceiling": None}
 
 
-def _kept(rows: pd.DataFrame, resamples: int, seed: int) -> Section:
-    """Devices kept of some rows: over all devices, with an interval by patient."""
-    with_one = rows[rows["devices_before"] > 0]
+def _kept_by(
+    rows: pd.DataFrame, columns: tuple[str, ...], who: str | None, resamples: int, seed: int
+) -> Section | None:
+    """Devices kept by one way of looking for them; None where nobody looked.
+
+    Args:
+        rows: of a method or control.
+        columns: devices there before, kept, in the edited region, and kept of these.
+        who: tells where the devices are.
+        resamples, seed: of the bootstrap.
+    """
+    if not rows[columns[0]].notna().any():
+        return None
+    section: Section = {"fop_by": who}
+    for group in DIRECTIONS:
+        section[group] = _kept(extremes(rows, group), columns, resamples, seed)
+    for name in ("fop", "fop_in_edit"):
+        values = [section[group][name] for group in DIRECTIONS if np.isfinite(section[group][name])]
+        section[name] = min(values) if values else None
+    return section
+
+
+def _kept(rows: pd.DataFrame, columns: tuple[str, ...], resamples: int, seed: int) -> Section:
+    """Devices kept of some rows: the share within a patient first, then over patients."""
+    there, kept_of_all, in_edit, kept_in_edit = columns
+    with_one = rows[rows[there] > 0]
     patients = with_one["patient_id"].to_numpy()
-    names = {
-        "fop": ("devices_kept", "devices_before"),
-        "fop_in_edit": ("devices_in_edit_kept", "devices_in_edit"),
+    names = {"fop": (kept_of_all, there), "fop_in_edit": (kept_in_edit, in_edit)}
+    shares = {
+        name: fop(with_one[kept].to_numpy(), with_one[before].to_numpy(), patients)
+        for name, (kept, before) in names.items()
     }
-    section: Section = {"ci95": {}}
-    for name, (kept, before) in names.items():
-        top, bottom = with_one[kept].to_numpy(), with_one[before].to_numpy()
-        section[name] = fop(top, bottom)
-
-        def statistic(some: Array, top: Array = top, bottom: Array = bottom) -> float:
-            return fop(top[some], bottom[some])
-
-        section["ci95"][name] = list(
-            bootstrap_statistic(statistic, patients, resamples=min(resamples, 500), seed=seed)
-        )
-    return (
-        section
-        | counts(with_one)
-        | {
-            "n_devices": int(with_one["devices_before"].sum()),
-            "n_in_edit": int(with_one["devices_in_edit"].sum()),
-        }
-    )
+    devices = {"n_devices": int(with_one[there].sum()), "n_in_edit": int(with_one[in_edit].sum())}
+    return figures(shares, PatientBootstrap(patients, resamples, seed)) | counts(with_one) | devices
 
 
 def realism_section(
@@ -149,6 +176,9 @@ def realism_section(
     seed: int,
 ) -> Section:
     """Kernel distance to real pictures of the destination group: the worse direction and both.
+
+    `kid` is of the n_images drawn pictures against n_real real ones, and `kid_floor` is what two sets of real pictures
+    of these very numbers differ by.
 
     Args:
         made: rows and features (N, d) of the pictures drawn at the extremes.
@@ -172,7 +202,7 @@ def realism_section(
         section[group] = {
             "kid": found.kid,
             "ci95": {"kid": [found.low, found.high]},
-            "kid_floor": realism.kid_floor(truth, true_patients, seed=seed),
+            "kid_floor": realism.kid_floor(truth, true_patients, made=len(drawn), seed=seed),
             "fid": realism.fid(drawn, truth, seed=seed),
             "n_images": len(drawn),
             "n_patients": len(np.unique(drawn_patients.astype(str))),
@@ -185,8 +215,8 @@ def realism_section(
     return section
 
 
-def subgroup_section(rows: pd.DataFrame, direction: int) -> Section:
-    """Reach and shift by sex, age, view and device, in pictures of at least five patients."""
+def subgroup_section(rows: pd.DataFrame, direction: int | None, name: str = "ctr") -> Section:
+    """Reach and shift of a measurement by sex, age, view and device, in pictures of at least five patients."""
     labels = {
         "sex": rows["sex"].to_numpy(),
         "view": rows["view"].to_numpy(),
@@ -204,18 +234,20 @@ def subgroup_section(rows: pd.DataFrame, direction: int) -> Section:
         section[kind] = {}
         for value in sorted({str(each) for each in label} - {""}):
             some = rows[label == value]
-            by_direction = {group: _subgroup(extremes(some, group), group, direction) for group in DIRECTIONS}
+            by_direction = {
+                group: _subgroup(extremes(some, group), group, direction, name) for group in DIRECTIONS
+            }
             if any(by_direction.values()):
                 section[kind][value] = by_direction
     return section
 
 
-def _subgroup(asked: pd.DataFrame, group: str, direction: int) -> Section | None:
+def _subgroup(asked: pd.DataFrame, group: str, direction: int | None, name: str) -> Section | None:
     """Figures of one subgroup and direction, None under five patients."""
     if asked["patient_id"].nunique() < FEWEST:
         return None
     boot = PatientBootstrap(asked["patient_id"].to_numpy(), 500)
-    net, after = asked["ctr_net_before"].to_numpy(), asked["ctr_after"].to_numpy()
+    net, after = asked[f"{name}_net_before"].to_numpy(), asked[f"{name}_after"].to_numpy()
     hit = np.nan_to_num(validity.reached(asked["p_after"].to_numpy(), group), nan=0.0)
     values = {
         "reach": hit,
@@ -225,18 +257,17 @@ def _subgroup(asked: pd.DataFrame, group: str, direction: int) -> Section | None
     return figures(values, boot) | counts(asked)
 
 
-def blackbox_section(base: pd.DataFrame, prior: float, latent: Array | None, seed: int) -> Section:
+def blackbox_section(base: pd.DataFrame, prior: float | None, latent: Array | None, seed: int) -> Section:
     """How good and calibrated the black box is on this split; calibration at its stated prior."""
     posterior, label = base["p_before"].to_numpy(), base["label"].to_numpy()
     patients = base["patient_id"].to_numpy()
-    known = prior if 0 < prior < 1 else None
     section: Section = {
         "auroc": auroc(posterior, label),
         "auroc_latent": auroc(posterior, latent) if latent is not None else None,
         "auprc": auprc(posterior, label),
-        "ece": calibration_error(posterior, label, known),
-        "brier": brier(posterior, label, known),
-        "prior": known,
+        "ece": calibration_error(posterior, label, prior),
+        "brier": brier(posterior, label, prior),
+        "prior": prior,
         "ci95": {"auroc": list(auroc_interval(posterior, label, patients, resamples=200, seed=seed))},
         "n_label": int((label == 1).sum()),
     }

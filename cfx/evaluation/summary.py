@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cfx.evaluation.clinical_sections import clinical_sections, with_recesses
+from cfx.evaluation.rows import READ_AS
 from cfx.evaluation.sections import (
     DIRECTIONS,
     Section,
-    clinical_section,
     counts,
     oracle_section,
     validity_section,
@@ -28,7 +29,7 @@ from cfx.evaluation.side_sections import (
     transfer_section,
 )
 from cfx.metrics.clinical import READING_FLOOR, SMALL_GAP
-from cfx.metrics.statistics import FEWEST_PATIENTS, holm
+from cfx.metrics.statistics import FEWEST_PATIENTS
 
 Array = npt.NDArray[Any]
 
@@ -42,6 +43,7 @@ KEYS = (
     *METHOD_KEYS, "controls", "warnings",
 )  # fmt: skip
 COUNTERFEIT = 0.5
+SMALL_SCP_GAP, LARGE_SCP_SHIFT = 0.05, 0.1
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,17 @@ class Collected:
         features_name: the feature network.
         latent: (N,) finding before label noise, or None.
         repeat_error: of the evaluation segmenter, in CTR.
+        repeat_errors: of the recess score (`scp`) and the costophrenic angle (`angle`), where they are measured.
         threshold: of the transfer classifier.
-        prior: of the black box.
-        direction: +1 where the measurement rises with the finding.
+        prior: of the black box, None where nobody has stated it.
+        measurement: what the task is read by, as in its configuration.
+        direction: +1 where the CTR rises with the finding, -1 where it falls, None where it is not what is measured.
+        recess_direction: the same of the score of a healthy recess.
+        detector: how good the evaluation detector is, see `detecting.detector_section`; None without one.
         has_oracle: whether there is an oracle.
         devices_by: who says where devices are, None where nobody.
         device: what it was computed on.
+        ends: what each method aims at when asked for 0 and for 1 (see `Explainer.ends`); left out: 0 and 1.
         settings: sizes.
     """
 
@@ -72,12 +79,17 @@ class Collected:
     features_name: str | None = None
     latent: Array | None = None
     repeat_error: float = float("nan")
+    repeat_errors: Mapping[str, float] = field(default_factory=dict)
     threshold: float = 0.5
-    prior: float = float("nan")
-    direction: int = 1
+    prior: float | None = None
+    measurement: str = "ctr"
+    direction: int | None = 1
+    recess_direction: int | None = None
+    detector: Mapping[str, Any] | None = None
     has_oracle: bool = False
     devices_by: str | None = None
     device: str = "cpu"
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
 
 
@@ -109,20 +121,25 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
     settings = collected.settings
     resamples, seed = settings.resamples, settings.seed
     oracle = collected.controls.get("oracle")
+    recess = collected.recess_direction
     section: Section = {
-        "validity": validity_section(rows, np.array(settings.targets), resamples, seed),
-        "clinical": {
-            "ctr": clinical_section(
-                rows,
-                collected.base,
-                direction=collected.direction,
-                repeat_error=collected.repeat_error,
-                oracle=oracle,
-                resamples=resamples,
-                seed=seed,
-            ),
-            "scp": None,
-        },
+        "validity": validity_section(
+            rows, np.array(settings.targets), resamples, seed, collected.ends.get(name, (0.0, 1.0))
+        ),
+        "clinical": clinical_sections(
+            rows,
+            collected.base,
+            oracle,
+            read_by=READ_AS.get(collected.measurement),
+            directions={
+                "ctr": collected.direction,
+                "scp": recess,
+                "angle": None if recess is None else -recess,
+            },
+            repeat_errors={"ctr": collected.repeat_error, **collected.repeat_errors},
+            resamples=resamples,
+            seed=seed,
+        ),
         "oracle": oracle_section(rows, resamples, seed) if collected.has_oracle else None,
         "realism": realism_section(
             collected.features.get(name),
@@ -136,17 +153,22 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
         "transfer": transfer_section(rows, collected.base, oracle, collected.threshold, resamples, seed),
         "null_test": null_section(rows, resamples, seed),
         "drift": None,
-        "subgroups": subgroup_section(rows, collected.direction) if name == "method" else None,
+        "subgroups": subgroups(rows, collected) if name == "method" else None,
     }
-    ctr = section["clinical"]["ctr"]
-    for group, p in zip(DIRECTIONS, holm([ctr[group]["p"] for group in DIRECTIONS]), strict=True):
-        ctr[group]["p_holm"] = p
     seconds = float(rows["seconds"].sum())
     section["speed"] = {
         "per_second": len(rows) / seconds if seconds > 0 else None,
         "device": collected.device,
     }
     return section
+
+
+def subgroups(rows: pd.DataFrame, collected: Collected) -> Section:
+    """Subgroups in the measurement that the task is read by, if it was made, else in the CTR."""
+    by_recess = READ_AS.get(collected.measurement) == "scp" and collected.detector is not None
+    if by_recess:
+        return subgroup_section(with_recesses(rows), collected.recess_direction, "scp")
+    return subgroup_section(rows, collected.direction)
 
 
 def summarise(
@@ -186,7 +208,7 @@ def summarise(
         **counts(collected.base),
         "blackbox": blackbox_section(collected.base, collected.prior, collected.latent, settings.seed),
         "anatomy": anatomy_section(collected.base, collected.repeat_error, settings.resamples, settings.seed),
-        "detector": {"ap50": None},
+        "detector": collected.detector or {"ap50": None},
         "run": {name: about.get(name) for name in ("minutes", "peak_mib", "steps")},
         **own,
         "controls": controls,
@@ -211,7 +233,24 @@ def warnings(metrics: Mapping[str, Any]) -> list[str]:
             found.append(f"{group}: only {ctr['n_patients']} patients, too few for a test")
         if _known(ctr["not_measurable"]) and ctr["not_measurable"] > 0.05:
             found.append(f"{group}: CTR not measurable on {ctr['not_measurable']:.0%} of the pictures")
+        found += _recess_warnings(metrics["clinical"].get("scp"), group)
         found += _powerless(metrics, group)
+    return found
+
+
+def _recess_warnings(scp: Mapping[str, Any] | None, group: str) -> list[str]:
+    """What qualifies the recess score of one direction."""
+    if scp is None:
+        return []
+    found, own = [], scp[group]
+    gap, shift = own["gap"], own["shift_net"]
+    if _known(gap, shift) and abs(gap) < SMALL_SCP_GAP and abs(shift) > LARGE_SCP_SHIFT:
+        found.append(
+            f"{group}: SCP moves by {shift:+.2f} though the black box's own groups differ by {gap:+.2f} only: a "
+            "hallucinated explanation"
+        )
+    if _known(own["not_measurable"]) and own["not_measurable"] > 0.05:
+        found.append(f"{group}: SCP not measurable on {own['not_measurable']:.0%} of the pictures")
     return found
 
 
@@ -225,7 +264,8 @@ def _powerless(metrics: Mapping[str, Any], group: str) -> list[str]:
     own[group]["pixel_descent_share"] = noise
     if not _known(mine, noise):
         return []
-    own[group]["power"] = bool(noise <= COUNTERFEIT * mine)
+    # a share below 0 went the wrong way: nothing carried over
+    own[group]["power"] = bool(max(noise, 0.0) <= COUNTERFEIT * max(mine, 0.0))
     if own[group]["power"]:
         return []
     return [

@@ -23,8 +23,8 @@ ENDS = 0.02  # a posterior of exactly 0 or 1 does not exist: the ends are asked 
 def verdicts(
     target: Array,
     after: Array,
-    measured_net_before: Array,
-    measured_after: Array,
+    measured_net_before: Array | None,
+    measured_after: Array | None,
     *,
     transfer_after: Array | None = None,
     threshold: float = 0.5,
@@ -36,8 +36,9 @@ def verdicts(
     Args:
         target: (N,) posteriors asked for.
         after: (N,) posteriors reached; NaN counts as missed.
-        measured_net_before: (N,) measurement of the method's own output at c = p(x), or of the input.
-        measured_after: (N,) measurement of the counterfactual; NaN = not made.
+        measured_net_before: (N,) measurement of the method's own output at c = p(x), or of the input; None where the
+            task's measurement is not made at all: then it is no reason either.
+        measured_after: (N,) measurement of the counterfactual; NaN = not made. None as before.
         transfer_after: (N,) posteriors of an independent classifier; None or NaN: not asked.
         threshold: its own threshold; it disagrees where it calls the picture otherwise than the black box at 0.5.
         familiar: (N,) bool, whether the input is like the training data; None: not asked.
@@ -48,7 +49,11 @@ def verdicts(
     """
     target, after = np.asarray(target, dtype=np.float64), np.asarray(after, dtype=np.float64)
     asked = np.clip(target, ENDS, 1 - ENDS)
-    move = np.asarray(measured_after, dtype=np.float64) - np.asarray(measured_net_before, dtype=np.float64)
+    move = np.full(len(target), np.inf)  # beyond any floor
+    if measured_after is not None and measured_net_before is not None:
+        move = np.asarray(measured_after, dtype=np.float64) - np.asarray(
+            measured_net_before, dtype=np.float64
+        )
     none = np.zeros(len(target), dtype=bool)
     unlike = none if familiar is None else ~np.asarray(familiar, dtype=bool)
     disagrees = none

@@ -1,8 +1,10 @@
 """What every explainer gives, whatever its method: the same patient, drawn for a series of target probabilities."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 
@@ -35,9 +37,15 @@ class Counterfactual:
 
 
 class Explainer(nn.Module, ABC):
-    """A counterfactual method with the frozen black box that it explains."""
+    """A counterfactual method with the frozen black box that it explains.
+
+    Attributes:
+        name: of the method.
+        ends: the posteriors that it aims at when it is asked for 0 and for 1, where it knows that it stops short.
+    """
 
     name: str
+    ends: tuple[float, float] = (0.0, 1.0)
 
     @abstractmethod
     def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
@@ -50,3 +58,20 @@ class Explainer(nn.Module, ABC):
         Returns:
             `Counterfactual` on the device of `image`, without gradients.
         """
+
+
+@torch.no_grad()
+def answered(
+    blackbox: Callable[[Tensor], Tensor], images: Tensor, targets: Tensor, chunk: int = 256
+) -> Counterfactual:
+    """Return drawn pictures as counterfactuals, the black box asked for its posterior of each, chunk by chunk.
+
+    Args:
+        blackbox: (N, 1, H, W) -> posterior (N,).
+        images: float (B, T, 1, H, W) in [-1, 1].
+        targets: float (B, T).
+        chunk: pictures that the black box sees at a time.
+    """
+    parts = [blackbox(some) for some in torch.split(images.flatten(0, 1), chunk)]
+    posterior = torch.cat(parts).to(targets) if parts else torch.zeros_like(targets)
+    return Counterfactual(images, targets, posterior.reshape(targets.shape))

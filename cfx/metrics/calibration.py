@@ -1,4 +1,4 @@
-"""How good and how honest a posterior is: AUROC and AUPRC by patient, ECE and Brier at a stated prior."""
+"""How good and how honest a posterior is: AUROC, AUPRC, Youden's threshold, ECE and Brier at a stated prior."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -42,6 +42,33 @@ def auroc(posterior: Array, label: Array) -> float:
         return float("nan")
     ranks = stats.rankdata(posterior)
     return float((ranks[label == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def youden(posterior: Array, label: Array) -> tuple[float, float]:
+    """Threshold that parts positives from negatives best: Youden's J = sensitivity + specificity - 1 (Cancer 1950).
+
+    A picture is called positive from the threshold on. It lies half-way between the two posteriors that it parts, so
+    that neither is called by a rounding error; of equally good ones the nearest to 0.5 is taken.
+
+    Args:
+        posterior: (N,) in [0, 1].
+        label: (N,) 1/0, NaN left out.
+
+    Returns:
+        threshold in (0, 1) and J in [0, 1]; both NaN where one class is missing or all posteriors are the same.
+    """
+    posterior, label = _known(posterior, label)
+    positives = float(label.sum())
+    negatives = len(label) - positives
+    values, place = np.unique(posterior, return_inverse=True)
+    if not positives or not negatives or len(values) < 2:
+        return float("nan"), float("nan")
+    hits = np.bincount(place, weights=label)[::-1].cumsum()[::-1][1:] / positives
+    alarms = np.bincount(place, weights=1 - label)[::-1].cumsum()[::-1][1:] / negatives
+    middles, index = (values[:-1] + values[1:]) / 2, hits - alarms
+    best = np.flatnonzero(index >= index.max() - 1e-12)
+    chosen = best[np.argmin(np.abs(middles[best] - 0.5))]
+    return float(middles[chosen]), float(index[chosen])
 
 
 def auprc(posterior: Array, label: Array) -> float:

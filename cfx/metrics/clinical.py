@@ -1,7 +1,8 @@
 """Does the measurement a radiologist would make move, the right way, and as far as the black box's own groups differ?
 
 Values are one a picture, NaN where not measurable. `direction` of a measurement is +1 where it rises with the
-finding (cardiothoracic ratio with cardiomegaly), -1 where it falls; `group` is `up` (asked for the finding) or `down`.
+finding (cardiothoracic ratio with cardiomegaly), -1 where it falls, None where the finding says nothing about it and no
+way is the right one; `group` is `up` (asked for the finding) or `down`.
 """
 
 from typing import Any
@@ -30,19 +31,23 @@ def shift(before: Array, after: Array) -> Array:
     return np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
 
 
-def moved_right(net_before: Array, after: Array, group: str, direction: int = 1, noise: float = 0.0) -> Array:
+def moved_right(
+    net_before: Array, after: Array, group: str, direction: int | None = 1, noise: float = 0.0
+) -> Array:
     """Whether the measurement moved the right way by more than `noise`.
 
     Args:
         net_before: (N,) measured on the method's own output at c = p(x), which takes out what drawing alone changes.
         after: (N,) measured on the counterfactual.
         group: `up` or `down`.
-        direction: +1 where the measurement rises with the finding, -1 where it falls.
-        noise: least move that counts (the 95 % repeat error for `moved_beyond_noise`).
+        direction: +1 where the measurement rises with the finding, -1 where it falls, None where neither is right.
+        noise: least move that counts (the 95 % repeat error for `moved_beyond_noise`); NaN where nobody knows it.
 
     Returns:
-        (N,) 1/0; NaN where not measurable.
+        (N,) 1/0; NaN where not measurable, and everywhere without a direction or with an unknown noise.
     """
+    if direction is None or np.isnan(noise):
+        return np.full(np.shape(after), np.nan)
     move = wanted_sign(group, direction) * shift(net_before, after)
     return np.where(np.isfinite(move), (move > noise).astype(np.float64), np.nan)
 
@@ -63,16 +68,22 @@ def gap(values: Array, posterior: Array) -> float:
     return float(high.mean() - low.mean()) if len(high) and len(low) else float("nan")
 
 
-def gap_closed(shift_net: float | Array, gap_value: float | Array) -> Array:
-    """|shift_net| / gap: 1 = as far as the black box's own groups differ, more is caricature; NaN at a gap of zero.
+def gap_closed(shift_net: float | Array, gap_value: float | Array, group: str) -> Array:
+    """Share of the gap between the black box's own groups that a shift closes; NaN at a gap of zero.
+
+    1 = as far as the groups differ, more is caricature, below 0 = away from the group asked for. The sign is kept, so
+    that shifts the wrong way neither close a gap nor narrow an interval.
 
     Args:
         shift_net: mean shift against the method's own output at c = p(x); a scalar or bootstrap samples.
-        gap_value: the gap, same shape; its sign is dropped, since `moved_right` tells the direction.
+        gap_value: the gap, high group less low group, same shape.
+        group: `up` (asked to go from low to high) or `down`.
     """
-    shift_net, gap_value = np.asarray(shift_net, dtype=np.float64), np.asarray(gap_value, dtype=np.float64)
-    size = np.abs(gap_value)
-    closed: Array = np.divide(np.abs(shift_net), size, out=np.full(np.shape(size), np.nan), where=size > 1e-9)
+    towards = wanted_sign(group) * np.asarray(shift_net, dtype=np.float64)
+    gap_value = np.asarray(gap_value, dtype=np.float64)
+    closed: Array = np.divide(
+        towards, gap_value, out=np.full(np.shape(gap_value), np.nan), where=np.abs(gap_value) > 1e-9
+    )
     return closed
 
 
@@ -90,14 +101,15 @@ class MeasurementShift(Metric):
     `gap_closed_up`, `gap_closed_down`, `moved_right_up`, `moved_right_down`, `not_measurable`. States are sums.
 
     Args:
-        direction: +1 where the measurement rises with the finding, -1 where it falls.
+        direction: +1 where the measurement rises with the finding, -1 where it falls; None where neither way is the
+            right one, and gap_closed and moved_right are NaN.
     """
 
     full_state_update = False
     sums: Tensor
     counts: Tensor
 
-    def __init__(self, direction: int = 1) -> None:
+    def __init__(self, direction: int | None = 1) -> None:
         super().__init__()
         self.direction = direction
         # shift up, shift down, right up, right down, real low group, real high group, not measurable
@@ -130,12 +142,13 @@ class MeasurementShift(Metric):
         """Figures over all images so far, on all processes; NaN where no image tells."""
         up, down, right_up, right_down, low, high, failed = self.sums / self.counts
         difference = high - low
+        closed = difference if self.direction is not None else torch.full_like(difference, float("nan"))
         return {
             "shift_up": up,
             "shift_down": down,
             "gap": difference,
-            "gap_closed_up": up.abs() / difference.abs(),
-            "gap_closed_down": down.abs() / difference.abs(),
+            "gap_closed_up": up / closed,
+            "gap_closed_down": -down / closed,
             "moved_right_up": right_up,
             "moved_right_down": right_down,
             "not_measurable": failed,

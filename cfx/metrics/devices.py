@@ -179,9 +179,23 @@ def in_edit(before: Array, after: Array, mask: Array, least: float = 0.1) -> boo
     return bool(mask.any() and (change[mask] > EDITED).mean() > least)
 
 
-def fop(kept: Array, before: Array) -> float:
-    """Share of devices kept over all pictures: sum of kept over sum of those there before; NaN where none were."""
+def fop(kept: Array, before: Array, patients: Array) -> Array:
+    """Share of each patient's devices that are kept.
+
+    Args:
+        kept: (N,) devices kept in each picture, NaN where nobody looked.
+        before: (N,) devices there before.
+        patients: (N,) patient of each picture.
+
+    Returns:
+        (N,) the share of the picture's patient, over all its pictures: the mean over patients is the mean of this by
+        patient. NaN for a patient without a device.
+    """
     kept, before = np.asarray(kept, dtype=np.float64), np.asarray(before, dtype=np.float64)
+    _, code = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     known = np.isfinite(kept) & np.isfinite(before)
-    total = float(before[known].sum())
-    return float(kept[known].sum()) / total if total > 0 else float("nan")
+    total = np.bincount(code, weights=np.where(known, before, 0.0))
+    held = np.bincount(code, weights=np.where(known, kept, 0.0))
+    share = np.divide(held, total, out=np.full(len(total), np.nan), where=total > 0)
+    each: Array = share[code]
+    return each

@@ -54,9 +54,23 @@ def changed(before: Array, after: Array, tau: float = TAU) -> Array:
     return np.where(np.isfinite(difference), (difference > tau).astype(np.float64), np.nan)
 
 
-def could_change(before: Array, group: str, tau: float = TAU) -> Array:
-    """Whether a change above tau was possible at all: the room from p(x) to the extreme target; (N,) 1/0."""
-    room = np.abs(extreme_target(group) - np.asarray(before, dtype=np.float64))
+def could_change(
+    before: Array, group: str, tau: float = TAU, ends: tuple[float, float] = (0.0, 1.0)
+) -> Array:
+    """Whether a change above tau was possible at all: the room from p(x) to the end that the method aims at.
+
+    Args:
+        before: (N,) p(x).
+        group: `up` or `down`.
+        tau: least change, not included.
+        ends: what the method aims at when asked for 0 and for 1; a picture beyond an end stays where it is.
+
+    Returns:
+        (N,) 1/0, NaN stays NaN.
+    """
+    before = np.asarray(before, dtype=np.float64)
+    end = np.maximum(ends[1], before) if extreme_target(group) == 1.0 else np.minimum(ends[0], before)
+    room = np.abs(end - before)
     return np.where(np.isfinite(room), (room > tau).astype(np.float64), np.nan)
 
 

@@ -1,12 +1,39 @@
-"""The progression of one explained image file as a picture."""
+"""The pictures of one explained image file: its progression strip, and what changed on the original."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cfx.evaluation.explained import INTERPRET, Explained, cut_padding
-from cfx.reporting.progressions import Strip, progression_figure, thin_targets
+from cfx.evaluation.explained import INTERPRET, MARK, Explained
+from cfx.reporting.panels import Panel, panel_figure
+from cfx.reporting.progressions import (
+    Strip,
+    difference_map,
+    difference_scale,
+    progression_figure,
+    thin_targets,
+)
 from cfx.reporting.style import png_bytes
+
+
+def headline_of(explained: Explained) -> str:
+    """The finding, the verdict, the target it is about, and why; for above a figure."""
+    finding = str(explained.about.get("finding", ""))
+    said = explained.verdict + (f": {'; '.join(explained.reasons)}" if explained.reasons else "")
+    judged = f"(judged at target {explained.steps[explained.end].target:g})"
+    return " ".join(part for part in (f"{finding} –" if finding else "", said, judged) if part)
+
+
+def notes_of(explained: Explained) -> tuple[str, ...]:
+    """What a reader should know of the file, a line each."""
+    return tuple(f"Note: {note}." for note in explained.notes)
+
+
+def title_of(explained: Explained) -> tuple[str, ...]:
+    """Lines below a headline: the file's name with its size, and notes."""
+    size = f"{explained.width} × {explained.height} px"
+    return (f"{Path(explained.name).name}, {size}", *notes_of(explained))
 
 
 def draw_explained(explained: Explained, path: Path, most: int = 6) -> None:
@@ -23,20 +50,66 @@ def explained_png(explained: Explained, most: int = 6) -> bytes:
 
     """
     kept = thin_targets([step.target for step in explained.steps], most)
+    # The target that the verdict is about is an end of the scale, so it is always among those shown.
     steps = [explained.steps[i] for i in kept]
-    verdict = explained.verdict + (f": {'; '.join(explained.reasons)}" if explained.reasons else "")
+    original, shown = explained.pictures()
     strip = Strip(
-        title=(Path(explained.name).name, f"{explained.width} x {explained.height} px"),
-        original=cut_padding(explained.original, explained.height, explained.width),
+        title=(Path(explained.name).name, f"{explained.width} × {explained.height} px"),
+        original=original,
         p_before=explained.before.posterior,
         ctr_before=explained.before.ctr,
         targets=tuple(step.target for step in steps),
-        steps=tuple(cut_padding(step.picture, explained.height, explained.width) for step in steps),
+        steps=tuple(shown[i] for i in kept),
         posterior=tuple(step.reading.posterior for step in steps),
         ctr=tuple(step.reading.ctr for step in steps),
         end=kept.index(explained.end),
         mark=explained.mark,
     )
-    cell = float(np.clip(explained.original.shape[0] / 64 * 1.1, 1.32, 1.9))
-    figure = progression_figure([strip], cell, headline=verdict, warn=explained.verdict != INTERPRET)
+    cell = float(np.clip(max(original.shape) / 64 * 1.1, 1.32, 1.9))
+    figure = progression_figure(
+        [strip],
+        cell,
+        headline=headline_of(explained),
+        warn=explained.verdict != INTERPRET,
+        notes=notes_of(explained),
+    )
     return png_bytes(figure)
+
+
+def ends_of(explained: Explained) -> list[int]:
+    """Indices of the lowest and the highest target, or of the only one."""
+    return sorted({0, len(explained.steps) - 1})
+
+
+def draw_difference(explained: Explained, path: Path) -> None:
+    """Writes the signed difference maps of the end points on the original, as large as the pictures allow.
+
+    Args:
+        explained: the record of the file.
+        path: the PNG to write.
+
+    """
+    original, shown = explained.pictures()
+    ends = ends_of(explained)
+    scale = difference_scale([(original, shown[index]) for index in ends])
+    panels = [Panel(original, ("original", *reading_lines(explained, None)))]
+    for index in ends:
+        overlay = np.clip(difference_map(original, shown[index], scale), 0.0, 1.0)
+        target = explained.steps[index].target
+        lines = (f"what changed for {target:g}", *reading_lines(explained, index))
+        panels.append(Panel(overlay, lines, mark=MARK if explained.mark else ""))
+    figure = panel_figure(
+        panels,
+        headline_of(explained),
+        title_of(explained),
+        warn=explained.verdict != INTERPRET,
+        scale=scale,
+    )
+    path.write_bytes(png_bytes(figure))
+
+
+def reading_lines(explained: Explained, index: int | None) -> Sequence[str]:
+    """Posterior and CTR of the original (None) or of a step, a line."""
+    reading = explained.before if index is None else explained.steps[index].reading
+    ctr = "CTR not measurable" if reading.ctr is None else f"CTR {reading.ctr:.2f}"
+    return (f"posterior {reading.posterior:.2f}, {ctr}",)

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 
 from cfx.evaluation.explained import MARK
 from cfx.reporting.run_files import Example, GreyImage, read_grey
-from cfx.reporting.style import NIGHT, NIGHT_QUIET, NIGHT_TEXT, READING_FLOOR, UP, new_figure
+from cfx.reporting.style import NIGHT, NIGHT_QUIET, NIGHT_TEXT, READING_FLOOR, UP, WARN, new_figure
 
 CALLS = {
     "TP": "true positive call",
@@ -27,6 +27,13 @@ CALLS = {
 }
 # Blue darker, orange brighter: legible over a radiograph and to colour-blind eyes.
 _DARKER, _BRIGHTER = (0.345, 0.706, 1.0), (1.0, 0.612, 0.247)
+
+
+_LEGEND = (
+    "Bar: the classifier's posterior of the finding; white tick: the posterior asked for. CTR: heart width over inner"
+    f" thoracic width, shift against the original in brackets, dimmed below {READING_FLOOR}, by which two readers of"
+    " one image differ. Every picture but the first of a row was drawn by a model and is no radiograph."
+)
 
 
 @dataclass(frozen=True)
@@ -119,12 +126,12 @@ def _show(axes: Axes, picture: GreyImage) -> None:
     axes.set_axis_off()
 
 
-def _mark(axes: Axes, fontsize: float) -> None:
+def mark_axes(axes: Axes, fontsize: float, text: str = MARK) -> None:
     """Writes the synthetic mark along the lower edge of a drawn picture."""
     axes.text(
         0.5,
         0.0,
-        MARK,
+        text,
         transform=axes.transAxes,
         fontsize=fontsize,
         color=NIGHT_TEXT,
@@ -159,7 +166,8 @@ def _ctr_text(ctr: float | None, before: float | None) -> tuple[str, str]:
     if before is None:
         return f"CTR {ctr:.2f}", NIGHT_TEXT
     shift = ctr - before
-    return f"CTR {ctr:.2f} ({shift:+.2f})", NIGHT_TEXT if abs(shift) >= READING_FLOOR else NIGHT_QUIET
+    signed = f"{shift:+.2f}" if abs(shift) >= 0.005 else "±0.00"
+    return f"CTR {ctr:.2f} ({signed})", NIGHT_TEXT if abs(shift) >= READING_FLOOR else NIGHT_QUIET
 
 
 def difference_map(original: GreyImage, changed: GreyImage, scale: float) -> npt.NDArray[np.float32]:
@@ -180,18 +188,27 @@ def difference_map(original: GreyImage, changed: GreyImage, scale: float) -> npt
     return np.asarray(ground + np.abs(change) * (colour - ground), dtype=np.float32)
 
 
+def difference_scale(pairs: Sequence[tuple[GreyImage, GreyImage]]) -> float:
+    """The difference at which the colours of several maps are full: all but half a percent of the pixels lie below."""
+    changes = np.concatenate([np.abs(changed - original).ravel() for original, changed in pairs])
+    return max(0.05, float(np.percentile(changes, 99.5)))
+
+
 class _Grid:
     """Places cells in inches on a figure, from the top left."""
 
-    label, gap, caption, footer, edge = 1.72, 0.09, 0.56, 0.62, 0.14
+    label, gap, caption, edge = 1.72, 0.09, 0.56, 0.14
 
-    def __init__(self, columns: int, rows: int, aspect: float, cell: float, headline: bool) -> None:
-        """``aspect`` = height over width of the pictures; ``cell`` = a picture's width in inches."""
-        self.header = 0.82 if headline else 0.46
+    def __init__(self, columns: int, rows: int, aspect: float, cell: float, lines: int) -> None:
+        """``aspect`` = height over width of the pictures; ``cell`` = a picture's width in inches; ``lines`` above."""
+        self.header = 0.46 + (0.36 if lines else 0.0) + 0.18 * max(lines - 1, 0)
         self.cell, self.tall = cell, cell * aspect
         self.columns, self.rows = columns, rows
         # The difference map stands a little apart from the pictures.
         self.width = self.edge + self.label + columns * (cell + self.gap) + 0.12 + self.edge
+        # A strip of few pictures has room for fewer letters beside the scale of the difference map.
+        self.legend = wrap(_LEGEND, int((self.x(columns - 1) - self.edge - 0.15) / 0.06))
+        self.footer = 0.3 + 0.16 * max(2, len(self.legend))
         self.height = self.header + rows * (self.tall + self.caption) + self.footer
 
     def x(self, column: int) -> float:
@@ -235,7 +252,7 @@ def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> N
     """Draws one patient."""
     top = grid.top(row)
     # Letters that fit beside the pictures; a name without spaces is broken where it must be.
-    lines = [(text, True) for text in wrap(strip.title[0], 19)[:3]]
+    lines = [(text, True) for text in wrap(strip.title[0], 17)[:4]]
     lines += [(text, False) for more in strip.title[1:] for text in wrap(more, 25)[:2]]
     for line, (text, first) in enumerate(lines):
         size, colour, weight = (9.5, NIGHT_TEXT, "bold") if first else (8.2, NIGHT_QUIET, "normal")
@@ -247,7 +264,7 @@ def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> N
         _show(axes, picture)
         target = None if column == 0 else strip.targets[column - 1]
         if target is not None and strip.mark:
-            _mark(axes, 5.6 * min(1.0, grid.cell / 1.3))
+            mark_axes(axes, 5.6 * min(1.0, grid.cell / 1.3))
         _posterior_bar(figure, grid, grid.x(column), top + grid.tall + 0.03, posterior, target)
         if column == 0:
             ctr = "CTR not measurable" if strip.ctr_before is None else f"CTR {strip.ctr_before:.2f}"
@@ -265,13 +282,7 @@ def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> N
 def _legend(figure: Figure, grid: _Grid, scale: float) -> None:
     """The foot of the figure: how to read it, and the scale of the difference maps."""
     y = grid.height - grid.footer + 0.16
-    lines = (
-        "Bar: the classifier's posterior of the finding; white tick: the posterior asked for. CTR: heart width over"
-        " inner thoracic width, shift against the original in brackets,",
-        f"dimmed below {READING_FLOOR}, by which two readers of one image differ. Every picture but the first of a"
-        " row was drawn by a model and is no radiograph.",
-    )
-    for number, line in enumerate(lines):
+    for number, line in enumerate(grid.legend):
         grid.write(figure, grid.edge, y + 0.16 * number, line, NIGHT_QUIET, 7.6)
     x = grid.x(grid.columns - 1)
     axes = figure.add_axes(grid.box(x, y + 0.02, grid.cell, 0.09))
@@ -284,7 +295,11 @@ def _legend(figure: Figure, grid: _Grid, scale: float) -> None:
 
 
 def progression_figure(
-    strips: Sequence[Strip], cell: float = 1.32, headline: str = "", warn: bool = False
+    strips: Sequence[Strip],
+    cell: float = 1.32,
+    headline: str = "",
+    warn: bool = False,
+    notes: Sequence[str] = (),
 ) -> Figure:
     """Draws strips below each other.
 
@@ -293,6 +308,7 @@ def progression_figure(
         cell: width of a picture in inches (at 150 dpi: 1.32 = 198 pixels).
         headline: a line above everything, such as the verdict of one image.
         warn: whether the headline is a warning.
+        notes: lines below the headline.
 
     Returns:
         the figure; save it with `cfx.reporting.style.save_png`.
@@ -304,20 +320,24 @@ def progression_figure(
     if not strips or len({len(strip.steps) for strip in strips}) != 1:
         raise ValueError("a figure of progressions needs strips, all of one length")
     height, width = strips[0].original.shape
-    grid = _Grid(len(strips[0].steps) + 2, len(strips), height / width, cell, bool(headline))
+    grid = _Grid(
+        len(strips[0].steps) + 2, len(strips), height / width, cell, (1 + len(notes)) if headline else 0
+    )
     figure = new_figure(grid.width, grid.height, NIGHT)
     if headline:
         letters = int(grid.width * 9)  # what fits in a line of this size
         text = shorten(headline, letters, placeholder=" …")
-        grid.write(figure, grid.edge, 0.14, text, "#ff9c3f" if warn else NIGHT_TEXT, 11, weight="bold")
+        grid.write(figure, grid.edge, 0.14, text, WARN if warn else NIGHT_TEXT, 11, weight="bold")
+        for number, note in enumerate(notes):
+            text = shorten(note, int(grid.width * 13), placeholder=" …")
+            grid.write(figure, grid.edge, 0.4 + 0.18 * number, text, NIGHT_QUIET, 8.6)
     headings = ["original", *(f"asked for {c:g}" for c in strips[0].targets), "what changed"]
     for column, heading in enumerate(headings):
         grid.write(
             figure, grid.x(column) + grid.cell / 2, grid.header - 0.29, heading, NIGHT_TEXT, 9.5, ha="center"
         )
-    ends = [np.abs(strip.steps[strip.end] - strip.original) for strip in strips]
     # One scale for all rows, or a row without any change would look like the others.
-    scale = max(0.05, float(np.percentile(np.concatenate([end.ravel() for end in ends]), 99.5)))
+    scale = difference_scale([(strip.original, strip.steps[strip.end]) for strip in strips])
     for row, strip in enumerate(strips):
         _row(figure, grid, row, strip, scale)
     _legend(figure, grid, scale)

@@ -15,6 +15,7 @@ change.
 NIGHT = "#0b0d10"  # around radiographs, so that the eye adapts to the picture and not to the page
 NIGHT_TEXT = "#e6e8eb"
 NIGHT_QUIET = "#8f979f"
+WARN = "#ff9c3f"  # a verdict that says no
 INK = "#1c2126"
 QUIET = "#6b737b"
 GRID = "#e3e6e9"

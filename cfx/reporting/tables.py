@@ -118,8 +118,10 @@ def transfer_share(metrics: Mapping[str, Any]) -> float | None:
 
 
 def measurement_of(metrics: Mapping[str, Any]) -> str:
-    """The first clinical measurement that was made ('ctr' unless only another one was)."""
+    """The clinical measurement that the task is read by, else the first made ('ctr' unless only another was)."""
     clinical = metrics.get("clinical")
+    if isinstance(clinical, Mapping) and isinstance(named := clinical.get("read_by"), str):
+        return named
     made = [str(name) for name, node in clinical.items() if node] if isinstance(clinical, Mapping) else []
     return made[0] if made and "ctr" not in made else "ctr"
 

@@ -17,17 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from cfx.data.reading import Float, to_square, to_tensor
-from cfx.evaluation.explain_files import (
-    Drawn,
-    Segment,
-    Settings,
-    Tools,
-    about,
-    draw_steps,
-    explained_of,
-    reasons_against,
-)
+from cfx.evaluation.explain_tools import Segment, Settings, Tools, about
 from cfx.evaluation.explained import Explained, cut_padding
+from cfx.evaluation.explaining import Drawn, draw_steps, explained_of, reasons_against
 from cfx.evaluation.full_resolution import edit_series
 from cfx.viewer.outlines import Overlay, overlays
 

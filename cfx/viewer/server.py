@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from cfx.data.reading import Float
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.reporting.progression_widget import jpeg_uri
 from cfx.reporting.progressions import CALLS
 from cfx.reporting.run_files import Example, read_grey

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cfx.data.reading import Float, read_image
 from cfx.errors import BadValue
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.evaluation.explained import INTERPRET
 from cfx.evaluation.marking import marked
 from cfx.reporting.study_design import Design, sample_size

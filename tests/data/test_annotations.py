@@ -71,6 +71,22 @@ def test_parts_may_be_missing(tmp_path: Path) -> None:
     assert np.array_equal(device.devices, (dataset().images > 127).astype(np.uint8))
 
 
+def test_boxes_about_devices_stand_in_for_masks() -> None:
+    """What the annotation stage does for data without device masks: filled boxes, computed once, found by name."""
+    pictures = dataset()
+    pictures.devices = None
+
+    def boxes(image: Tensor) -> Tensor:
+        shares = torch.zeros(len(image), 1, *image.shape[-2:])
+        shares[0, 0, 2:6, 3:9], shares[0, 0, 6, 3:9] = 1.0, 0.4  # a row that a box covers by less than half
+        return shares
+
+    made = Annotations.compute(pictures, device_mask=boxes, batch_size=10)
+    found = made.lookup(["i0", "i1"], 16)
+    assert found.devices is not None
+    assert found.devices[0].sum() == 4 * 6 and found.devices[0, 2:6, 3:9].all() and not found.devices[1].any()
+
+
 def test_unfinished_annotations_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingPath):
         Annotations.load(tmp_path)

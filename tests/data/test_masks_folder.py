@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.data.masks import lungs_beside_heart
 from cfx.data.masks_folder import MasksFolder
+from cfx.data.reading import read_mask
 from cfx.data.splits import Splits
 from cfx.errors import BadValue, MissingPath, WrongLayout
+from cfx.measurements import cardiothoracic_ratio
 
 
 def test_the_common_table(masks_root: Path) -> None:
@@ -42,6 +45,18 @@ def test_the_real_set(real_data: Path) -> None:
     heart, left, right = (batch["masks"][:, channel].mean(dim=(1, 2)) for channel in range(3))
     assert heart.min() > 0.02
     assert (left.mean() < right.mean()).item()  # the heart takes its room from the left lung
+
+
+@pytest.mark.real
+def test_the_picture_left_out_is_the_one_whose_mask_can_not_be_measured(
+    real_data: Path, repository: Path
+) -> None:
+    node = yaml.safe_load((repository / "conf/data/wingspan.yaml").read_text())["source"]
+    frame = MasksFolder(real_data / "wingspan_ctr", exclude=node["exclude"]).frame()
+    assert len(frame) == 222 and len(node["exclude"]) == 1
+    bits = np.stack([read_mask(path) for path in frame["mask_path"]])
+    masks = np.stack([(bits & bit) > 0 for bit in (1, 2, 4)], axis=1).astype(np.float32)
+    assert np.isfinite(cardiothoracic_ratio(masks)).all()
 
 
 def test_lungs_end_at_the_heart_and_wrong_masks_are_left_out(masks_root: Path) -> None:

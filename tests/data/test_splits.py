@@ -112,6 +112,20 @@ def test_leaks_are_named() -> None:
     check_leaks(frame[1:])
 
 
+@pytest.mark.parametrize("split", ["test", "valid"])
+@pytest.mark.parametrize("over", [None, "train"])
+def test_a_blank_row_follows_its_patient(split: str, over: str | None) -> None:
+    """Of 60 patients half the rows are blank: none is decided by a hash while another is official."""
+    patients = [f"p{number}" for number in range(60) for _ in range(2)]
+    named = ["train", split, "test"] * 20
+    frame = pd.DataFrame({"patient_id": patients, "split": [text for name in named for text in ("", name)]})
+    splits = Splits(valid=0.5) if over is None else Splits(fold=0, over=over)
+    parts = splits.assign(frame)
+    assert (by_patient(frame, parts) == 1).all()
+    tested = frame["patient_id"].isin(set(frame.loc[frame["split"] == "test", "patient_id"]))
+    assert set(parts[tested]) == {"test" if over is None else HELD}
+
+
 def test_names_and_values_are_checked() -> None:
     assert Splits(apart=False).names("anything") == "train"
     assert Splits(apart=True, shares=SHARES).names("anatomy") == "anatomy"

@@ -58,6 +58,22 @@ def test_grey_values_leave_masks_alone(bits: Any) -> None:
     assert not np.array_equal(changed[0], image // 2 + 40)
 
 
+def test_distortion_moves_all_three_and_hiding_only_the_picture(bits: Any) -> None:
+    image, masks, devices = scene(bits)
+    stretched = build_transform(distort=0.3)
+    widths = set()
+    for seed in range(10):
+        new_image, new_masks, _ = stretched(image, masks, devices, seed)
+        assert new_masks is not None
+        assert np.abs(new_image.astype(int) - new_masks[0]).max() <= 2
+        widths.add(int((new_masks[0] > 127).any(axis=0).sum()))
+    assert len(widths) > 3
+    hidden = [build_transform(hide=0.4)(image, masks, devices, seed) for seed in range(40)]
+    changed = [not np.array_equal(result[0], image) for result in hidden]
+    assert 10 <= sum(changed) <= 30  # half of the pictures
+    assert all(np.array_equal(result[1], masks) and np.array_equal(result[2], devices) for result in hidden)
+
+
 def test_nothing_is_mirrored_by_default(bits: Any) -> None:
     image, masks, _ = scene(bits)
     image = masks[1]

@@ -10,19 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import toy
+from toy_settings import SETTINGS, thumbnails
 
 from cfx.evaluation.runner import evaluate
-from cfx.evaluation.settings import Settings
-
-SETTINGS = Settings(
-    part_size=32, batch_size=64, control_images=30, descent_images=20, oracle_grid_images=12, return_images=10,
-    repeat_images=20, resamples=200, kid_resamples=30,
-)  # fmt: skip
-
-
-def thumbnails(image: Any) -> Any:
-    """Features of a toy picture: every fourth pixel."""
-    return image[:, :, ::4, ::4].flatten(1)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,40 @@ def test_nearest_real_answers_with_another_patient(toy_world: Any, box: toy.ToyB
     assert (patients[same.float().argmax(-1)] != patients[:, None]).all()
 
 
+def test_nearest_real_never_answers_with_another_picture_of_the_patient(
+    toy_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool is thinned to 60 of 120 pictures: it holds second pictures of patients whose first it does not hold."""
+    from toy_settings import SETTINGS
+
+    from cfx.evaluation import runner
+
+    asked = []
+    real = NearestReal.explain
+
+    def explain(self: NearestReal, image: torch.Tensor, targets: torch.Tensor) -> Any:
+        found = real(self, image, targets)
+        asked.append((image, found.images))
+        return found
+
+    monkeypatch.setattr(NearestReal, "explain", explain)
+    monkeypatch.setattr(runner, "POOL", 60)
+    table, dataset, _ = toy_world
+    # every patient's two pictures become nearly the same, so that the other one is always the nearest
+    box = toy.ToyBox()
+    image = dataset.image.clone()
+    image[3::4] = image[2::4] + 0.01
+    whose = {image[k].numpy().tobytes(): name for k, name in enumerate(table["patient_id"])}
+    runner.evaluate(
+        Nothing(box), box, table, toy.ToySet(image, dataset.masks, dataset.label), judge=toy.judge, task=toy.TASK,
+        settings=SETTINGS, controls=("nearest_real",),
+    )  # fmt: skip
+    sources = [whose[one.numpy().tobytes()] for some, _ in asked for one in some]
+    answers = [[whose[one.numpy().tobytes()] for one in row] for _, drawn in asked for row in drawn]
+    assert len(sources) >= 75
+    assert not any(name in row for name, row in zip(sources, answers, strict=True))
+
+
 def test_pixel_descent_reaches_targets_with_little_change(toy_world: Any, box: toy.ToyBox) -> None:
     image = toy_world[1].image[:16]
     targets = torch.tensor([[0.0, 0.3, 1.0]]).expand(16, -1)
@@ -116,7 +150,7 @@ def test_each_control_wins_what_it_is_there_to_win(evaluated: Any) -> None:
 
 def test_a_narrowed_chest_is_seen(toy_world: Any) -> None:
     """A CTR that moves by the chest: thorax_change tells, though gap_closed looks fine."""
-    from conftest import SETTINGS
+    from toy_settings import SETTINGS
 
     from cfx.evaluation.runner import evaluate
     from cfx.explainers.base import Counterfactual

@@ -1,74 +1,33 @@
 """Explaining image files: numbers, pictures, full resolution, verdicts, resuming, and files that are broken."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-import torch
+from explain_toys import SIZE, Brighter, Brightness, bands, film_pixels, write
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
+import cfx.evaluation.explain_files
 from cfx.classifiers.blackbox import BlackBox
 from cfx.data.reading import read_image
-from cfx.errors import BadImage, BadValue, MissingPath
+from cfx.errors import BadImage, UserError
 from cfx.evaluation.explain_files import (
     Settings,
     Tools,
     explain_files,
     find_images,
-    folder_names,
     reasons_against,
 )
-from cfx.evaluation.explained import Reading, Step, outcome_table
-from cfx.explainers.base import Counterfactual, Edits, Explainer
-from cfx.explainers.gan.edit import apply_edit
+from cfx.evaluation.explained import Explained, Outcome, Reading, Step, outcome_table
+from cfx.explainers.base import Counterfactual
 from cfx.reporting.explained_figure import draw_explained
-
-SIZE, GRID = 32, 8
-
-
-class Brightness(nn.Module):
-    """A classifier whose logit rises with the grey value of the picture's middle."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        return 6.0 * image[:, :, 12:20, 12:20].mean(dim=(1, 2, 3))[:, None]
-
-
-class Brighter(Explainer):
-    """Adds to the middle of the picture what the posterior asked for needs: a residual on a coarse grid."""
-
-    name = "brighter"
-
-    def __init__(self, blackbox: BlackBox) -> None:
-        super().__init__()
-        self.blackbox = blackbox
-        self.calls = 0
-
-    @torch.no_grad()
-    def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
-        self.calls += 1
-        steps = targets.shape[1]
-        wanted = torch.logit(targets.clamp(0.02, 0.98)) - self.blackbox.logit(image)[:, None]
-        residual = torch.zeros(1, steps, 1, GRID, GRID)
-        residual[..., 2:6, 2:6] = (wanted / 6.0)[..., None, None, None]
-        field = torch.zeros(1, steps, 2, GRID, GRID)
-        images = apply_edit(image.expand(steps, -1, -1, -1), field[0], residual[0])
-        return Counterfactual(images[None], targets, self.blackbox(images)[None], Edits(field, residual))
-
-
-def bands(images: Tensor) -> Tensor:
-    """Masks of a chest: lungs that always span 0.75 of the width, a heart that is wider in a brighter picture."""
-    masks = torch.zeros(len(images), 3, 32, 32)
-    masks[:, 1, 8:24, 20:28] = 1.0
-    masks[:, 2, 8:24, 4:12] = 1.0
-    for mask, image in zip(masks, images, strict=True):
-        half = int((6 + 5 * image[0, 12:20, 12:20].mean()).round())
-        mask[0, 12:24, 16 - half : 16 + half] = 1.0
-    return masks
 
 
 @pytest.fixture
@@ -77,17 +36,8 @@ def tools() -> Tools:
     return Tools(Brighter(blackbox), blackbox, bands, blackbox, SIZE, run="toy", draw=draw_explained)
 
 
-def write(path: Path, height: int, width: int, grey: float = 0.25) -> Path:
-    """A textured picture with fine detail, so that any resampling of it would show."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(height + width)
-    pixels = np.clip(grey + 0.2 * rng.standard_normal((height, width)), 0, 1)
-    Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(path)
-    return path
-
-
-def numbers_of(folder: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((folder / "numbers.json").read_text())
+def numbers_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "numbers.json").read_text())
     return found
 
 
@@ -159,7 +109,7 @@ def test_a_broken_file_does_not_end_the_folder(tools: Tools, tmp_path: Path) -> 
     paths, lines = find_images(tmp_path / "in"), list[str]()
     outcomes = explain_files(paths, tmp_path / "in", tmp_path / "out", tools, Settings(), echo=lines.append)
     assert [outcome.status for outcome in outcomes] == ["done", "failed", "failed", "done"]
-    assert len(lines) == 4 and "c.png: failed" in lines[2]
+    assert len(lines) == 4 and "c.png: failed" in lines[1]  # told before its batch is full
     assert not (tmp_path / "out" / "b").exists() and (tmp_path / "out" / "d__a" / "numbers.json").is_file()
     summary = pd.read_csv(tmp_path / "out" / "summary.csv")
     assert summary["status"].tolist() == ["done", "failed", "failed", "done"]
@@ -181,9 +131,9 @@ def test_what_is_done_is_kept_until_the_file_or_the_settings_change(tools: Tools
     assert isinstance(explainer, Brighter)
 
     def status(settings: Settings, with_tools: Tools = tools) -> tuple[str, int]:
-        before = explainer.calls
+        before = len(explainer.batches)
         out = explain_files([path], tmp_path, tmp_path / "out", with_tools, settings, echo=lambda line: None)
-        return out[0].status, explainer.calls - before
+        return out[0].status, len(explainer.batches) - before
 
     assert status(Settings()) == ("done", 1)
     assert status(Settings()) == ("kept", 0)
@@ -235,23 +185,171 @@ def test_each_reason_against_reading_a_picture_is_told(
     assert reasons_against(redrawn, step, tools, familiar) == reasons
 
 
-def test_input_names_a_file_a_folder_or_nothing(tmp_path: Path) -> None:
-    picture = write(tmp_path / "in" / "a.png", 8, 8)
-    write(tmp_path / "in" / ".hidden" / "b.png", 8, 8)
-    assert find_images(picture) == [picture] and find_images(tmp_path / "in") == [picture]
-    with pytest.raises(MissingPath, match="check the path"):
-        find_images(tmp_path / "nowhere")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(BadImage, match="holds no image"):
-        find_images(tmp_path / "empty")
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"targets": (0.5, 1.2)}, "not posteriors"),
+        ({"targets": ()}, "not posteriors"),
+        ({"full_resolution": (0.33,)}, "not among the targets"),
+        ({"batch": 0}, "give 1 or more"),
+        ({"identifiers": "kep"}, "did you mean 'keep'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        Settings(**settings)
 
 
-def test_folder_names_never_collide(tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in ("a.png", "A.jpg", "b/c.png", "d.png")]
-    assert folder_names(paths, tmp_path) == ["a_png", "A_jpg", "b__c", "d"]
+def run(source: Path, out: Path, tools: Tools, **settings: Any) -> list[Outcome]:
+    """Explains a folder of files without a word."""
+    return explain_files(
+        find_images(source), source, out, tools, Settings(**settings), echo=lambda line: None
+    )
 
 
-@pytest.mark.parametrize("settings", [{"targets": (0.5, 1.2)}, {"targets": ()}, {"full_resolution": (0.33,)}])
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, tuple[float, ...]]) -> None:
-    with pytest.raises(BadValue):
-        Settings(**settings)  # type: ignore[arg-type]
+def films(folder: Path, count: int = 7) -> Path:
+    """A folder of films of different sizes and greys."""
+    for number in range(count):
+        write(folder / f"{number}.png", 40 + 3 * number, 50, 0.2 + 0.05 * number)
+    return folder
+
+
+def test_several_files_go_through_the_networks_in_one_call_and_come_out_as_alone(
+    tools: Tools, tmp_path: Path
+) -> None:
+    tools = replace(tools, draw=None)
+    explainer = tools.explainer
+    assert isinstance(explainer, Brighter)
+    source = films(tmp_path / "in")
+    together = run(source, tmp_path / "together", tools, batch=3)
+    assert explainer.batches == [3, 3, 1]
+    alone = run(source, tmp_path / "alone", tools, batch=1)
+    assert explainer.batches[3:] == [1] * 7
+    assert [outcome.name for outcome in together] == [f"{number}.png" for number in range(7)]
+    for one, other in zip(together, alone, strict=True):
+        assert one.numbers is not None and other.numbers is not None
+        for step, same in zip(one.numbers["steps"], other.numbers["steps"], strict=True):
+            assert step["posterior"] == pytest.approx(same["posterior"], abs=1e-5)
+            assert step["ctr"] == pytest.approx(same["ctr"], abs=1e-6)
+    assert len({outcome.numbers["original"]["posterior"] for outcome in together if outcome.numbers}) == 7
+
+
+def test_large_files_do_not_wait_for_a_full_batch(
+    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cfx.evaluation.explain_files, "MOST_PIXELS", 4000)
+    explainer = tools.explainer
+    assert isinstance(explainer, Brighter)
+    run(films(tmp_path / "in", 4), tmp_path / "out", replace(tools, draw=None), batch=8)
+    assert explainer.batches == [2, 2]
+
+
+def test_a_batch_that_fails_is_done_one_by_one(tools: Tools, tmp_path: Path) -> None:
+    class Small(Brighter):
+        def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
+            if len(image) > 1 or image.mean() > -0.2:
+                raise RuntimeError("out of memory")
+            return super().explain(image, targets)
+
+    source = films(tmp_path / "in", 3)
+    write(source / "bright.png", 40, 40, 0.9)
+    outcomes = run(source, tmp_path / "out", replace(tools, explainer=Small(tools.blackbox), draw=None))
+    assert [outcome.status for outcome in outcomes] == ["done", "done", "done", "failed"]
+    assert outcomes[3].problem == "RuntimeError: out of memory"
+
+
+def test_a_defect_in_one_picture_does_not_end_the_folder(tools: Tools, tmp_path: Path) -> None:
+    def draw(explained: Explained, path: Path) -> None:
+        if explained.name == "1.png":
+            raise KeyError("a defect")
+        path.write_text("drawn")
+
+    outcomes = run(films(tmp_path / "in", 3), tmp_path / "out", replace(tools, draw=draw))
+    assert [outcome.status for outcome in outcomes] == ["done", "failed", "done"]
+    assert not (tmp_path / "out" / "1" / "numbers.json").exists()
+
+
+def test_an_interrupted_folder_goes_on_where_it_stopped(tools: Tools, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def draw(explained: Explained, path: Path) -> None:
+        seen.append(explained.name)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        path.write_text("drawn")
+
+    source, tools = films(tmp_path / "in", 6), replace(tools, draw=draw)
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path / "out", tools, batch=2)
+    outcomes = run(source, tmp_path / "out", tools, batch=2)
+    assert [outcome.status for outcome in outcomes] == ["kept"] * 3 + ["done"] * 3
+    assert [outcome.status for outcome in run(source, tmp_path / "out", tools)] == ["kept"] * 6
+
+
+def test_what_is_missing_is_made_again_and_what_is_stale_goes(tools: Tools, tmp_path: Path) -> None:
+    source, out = films(tmp_path / "in", 1), tmp_path / "out"
+    run(source, out, tools)
+    (out / "0" / "notes.txt").write_text("the user's own")
+    (out / "0" / "full_resolution_c100.png").unlink()
+    assert run(source, out, tools)[0].status == "done"
+    assert (out / "0" / "full_resolution_c100.png").is_file()
+    assert run(source, out, tools, full_resolution=())[0].status == "done"
+    assert sorted(entry.name for entry in (out / "0").iterdir()) == [
+        "notes.txt",
+        "numbers.json",
+        "progression.png",
+    ]
+    more = replace(tools, pictures={"more.png": tools.draw} if tools.draw else {})
+    assert run(source, out, more, full_resolution=())[0].status == "done"
+    assert "more.png" in numbers_of(out / "0")["files"]
+
+
+def test_a_header_that_says_no_chest_is_refused_until_forced(
+    tools: Tools, tmp_path: Path, write_dicom: Callable[..., Path]
+) -> None:
+    source = tmp_path / "in"
+    write_dicom(source / "slice.dcm", film_pixels(40, 40), Modality="CT")
+    write_dicom(source / "chest.dcm", film_pixels(44, 40))
+    outcomes = run(source, tmp_path / "out", replace(tools, draw=None))
+    assert [outcome.status for outcome in outcomes] == ["done", "failed"]
+    assert "Modality=CT" in outcomes[1].problem and "force=true" in outcomes[1].problem
+    forced = run(source, tmp_path / "out", replace(tools, draw=None), force=True)
+    assert [outcome.status for outcome in forced] == ["kept", "done"]
+    assert forced[1].numbers is not None and "Modality=CT" in forced[1].numbers["notes"][0]
+    with pytest.raises(BadImage, match="Modality=CT"):
+        run(source / "slice.dcm", tmp_path / "out2", tools)
+
+
+def test_a_negative_is_noticed_and_can_be_turned_round(
+    tools: Tools, tmp_path: Path, write_dicom: Callable[..., Path]
+) -> None:
+    dark = replace(tools, draw=None, familiar=lambda images: images.mean(dim=(1, 2, 3)) < 0)
+    wrong = write_dicom(
+        tmp_path / "in" / "a.dcm", film_pixels(40, 40), PhotometricInterpretation="MONOCHROME1"
+    )
+    numbers = run(wrong.parent, tmp_path / "out", dark)[0].numbers
+    assert numbers is not None and "input unlike the training data" in numbers["reasons"]
+    assert "invert=true" in numbers["notes"][0]
+    turned = run(wrong.parent, tmp_path / "out", dark, invert=True)[0]
+    assert turned.status == "done" and turned.numbers is not None and not turned.numbers["notes"]
+    right = write_dicom(tmp_path / "right" / "a.dcm", film_pixels(40, 40))
+    same = run(right.parent, tmp_path / "out2", dark)[0].numbers
+    assert same is not None
+    assert turned.numbers["original"]["posterior"] == pytest.approx(same["original"]["posterior"], abs=1e-6)
+
+
+def test_a_measurement_that_moves_against_the_finding_is_noted(tools: Tools, tmp_path: Path) -> None:
+    source = films(tmp_path / "in", 1)
+    for direction, noted in ((1, False), (0, False), (-1, True)):
+        turned = replace(tools, draw=None, direction=direction)
+        numbers = run(source, tmp_path / f"out{direction}", turned)[0].numbers
+        assert numbers is not None and numbers["verdict"] == "interpret"
+        assert any("although more of the finding" in note for note in numbers["notes"]) == noted
+
+
+def test_each_step_has_a_verdict_of_its_own(tools: Tools, tmp_path: Path) -> None:
+    numbers = run(films(tmp_path / "in", 1), tmp_path / "out", replace(tools, draw=None))[0].numbers
+    assert numbers is not None
+    last, first = numbers["steps"][-1], numbers["steps"][0]
+    assert (last["verdict"], last["reasons"]) == ("interpret", []) == (numbers["verdict"], numbers["reasons"])
+    assert first["verdict"] == "do not interpret" and "shift under the reading floor" in first["reasons"]

@@ -1,5 +1,6 @@
 """Measurement by the evaluation segmenter: known widenings are recovered, noise and overlap are what they should be."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,11 @@ import pytest
 import torch
 import toy
 
+from cfx.data.reading import load_tensor
 from cfx.evaluation.judging import dice, jitter, judge_images, repeat_error
+from cfx.evaluation.verdict import verdicts
+from cfx.loading import load_segmenter
+from cfx.runs import Run
 
 
 def test_known_widenings_are_recovered_within_a_hundredth() -> None:
@@ -49,3 +54,14 @@ def test_jitter_is_reproducible_and_moves_at_most_two_percent() -> None:
     centre = (at * torch.arange(100)).sum(1) / at.sum(1)
     assert (centre - 49.5).abs().max() < 2.5
     assert (centre - 49.5).abs().max() > 0.1
+
+
+@pytest.mark.real
+def test_a_chest_that_the_shipped_segmenter_can_not_read_is_not_interpreted(real_data: Path) -> None:
+    """A left lung hidden but for its tip: the heart's 0.54 of the picture over what is seen of the thorax is 0.93."""
+    image = load_tensor(real_data / "nih_cxr14_256/images/00000032_011.png", 64)[None]
+    found = judge_images(load_segmenter(Run.open("pretrained/nih_cardiomegaly").part("judge")), image)
+    assert found.heart_width[0] / found.thorax_width[0] > 0.9 or np.isnan(found.thorax_width[0])
+    assert np.isnan(found.ctr[0])
+    told = verdicts(np.array([1.0]), np.array([1.0]), found.ctr, found.ctr)
+    assert told == ["do not interpret: measurement not made"]

@@ -1,5 +1,7 @@
 """A whole evaluation of a toy world: rows, resuming, refusals, and the truth that the figures must tell."""
 
+import ast
+import inspect
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +11,11 @@ import pandas as pd
 import pytest
 import torch
 import toy
-from conftest import SETTINGS, thumbnails
+from toy_settings import SETTINGS, thumbnails
 
 from cfx.evaluation.rows import COLUMNS, extremes
 from cfx.evaluation.runner import evaluate
+from cfx.evaluation.verdict import INTERPRET
 from cfx.explainers.base import Counterfactual
 
 QUICK = replace(
@@ -135,9 +138,46 @@ def test_a_failed_picture_is_counted_and_has_not_reached(toy_world: Any) -> None
 
 
 def test_a_measurement_that_falls_with_the_finding_turns_right_around(toy_world: Any) -> None:
-    _, metrics = run(toy_world, task=SimpleNamespace(name="x", finding="Cardiomegaly", direction="down"))
+    task = SimpleNamespace(name="x", finding="Cardiomegaly", measurement="ctr", direction="down")
+    _, metrics = run(toy_world, task=task)
     assert metrics["clinical"]["ctr"]["up"]["moved_right"] == 0
     assert metrics["validity"]["up"]["reach"] == 1
+
+
+def test_a_task_that_is_not_read_by_the_ctr_has_no_right_way_of_it(toy_world: Any) -> None:
+    task = SimpleNamespace(name="x", finding="Cardiomegaly", measurement="recess", direction="down")
+    table, dataset, _ = toy_world
+    world = (table.assign(sex="F"), dataset, None)
+    rows, metrics = run(world, task=task, judge=lambda image: 0 * toy.judge(image))
+    assert rows["ctr_after"].isna().all() and (rows["verdict"] == INTERPRET).mean() > 0.9
+    _, metrics = run(world, task=task)
+    by_ctr = run(world)[1]["clinical"]["ctr"]
+    for group in ("up", "down"):
+        found = metrics["clinical"]["ctr"][group]
+        for name in ("moved_right", "moved_beyond_noise", "gap_closed"):
+            assert found[name] is None and found["ci95"][name] == [None, None], name
+        assert found["shift_net"] == by_ctr[group]["shift_net"] and found["gap"] == by_ctr[group]["gap"]
+        assert found.keys() == by_ctr[group].keys()
+        assert metrics["subgroups"]["sex"]["F"][group]["moved_right"] is None
+        assert all(call["moved_right"] is None for call in found["calls"].values())
+
+
+def test_the_ceiling_of_change_is_by_what_the_explainer_aims_at(toy_world: Any) -> None:
+    explainer = toy.Faithful(toy.ToyBox())
+    rows, metrics = run(toy_world, explainer)
+    assert metrics["validity"]["up"]["cv_ceiling"] == 1
+    explainer.ends = (0.12, 0.88)
+    metrics = run(toy_world, explainer)[1]
+    for group, room in (("up", lambda p: 0.88 - p), ("down", lambda p: p - 0.12)):
+        asked = extremes(rows, group)
+        wanted = (room(asked["p_before"]) > 0.8).groupby(asked["patient_id"]).mean().mean()
+        assert 0 < wanted < 1
+        assert metrics["validity"][group]["cv_ceiling"] == pytest.approx(wanted)
+
+
+def test_device_masks_are_the_phantoms_only_where_the_data_are(evaluated: Any, toy_world: Any) -> None:
+    assert evaluated[1]["identity"]["fop_by"] == "the phantom's device masks"
+    assert run(toy_world)[1]["identity"]["fop_by"] == "the data's device masks"
 
 
 def test_bad_arguments_are_refused(toy_world: Any) -> None:
@@ -146,3 +186,18 @@ def test_bad_arguments_are_refused(toy_world: Any) -> None:
         run((table.iloc[1:], dataset, None))
     with pytest.raises(ValueError, match="rise from 0 to 1"):
         run(toy_world, settings=replace(QUICK, targets=(0.0, 0.5)))
+
+
+def test_the_evaluation_reads_as_a_table_of_contents() -> None:
+    (function,) = ast.parse(inspect.getsource(evaluate)).body
+    assert isinstance(function, ast.FunctionDef) and function.end_lineno is not None
+    docstring = function.body[0]
+    assert docstring.end_lineno is not None and function.end_lineno - docstring.end_lineno <= 20
+
+
+def test_the_controls_that_are_wanted_come_in_one_order_and_the_oracle_only_where_there_is_one(
+    toy_world: Any,
+) -> None:
+    _, metrics = run(toy_world, controls=("oracle", "nearest_real", "nothing"))
+    drawn = [name for name, section in metrics["controls"].items() if section is not None]
+    assert drawn == ["nothing", "nearest_real"]

@@ -44,6 +44,11 @@ def test_each_reason_is_named_alone(changed: dict[str, float], reason: str) -> N
     assert one(**changed) == f"do not interpret: {reason}"
 
 
+def test_a_measurement_that_the_task_is_not_read_by_is_no_reason() -> None:
+    assert v.verdicts(np.array([1.0]), np.array([0.97]), None, None) == [v.INTERPRET]
+    assert v.verdicts(np.array([1.0]), np.array([0.5]), None, None) == [f"do not interpret: {v.MISSED}"]
+
+
 def test_several_reasons_are_all_named() -> None:
     assert one(after=0.5, ctr=0.451) == f"do not interpret: {v.MISSED}, {v.FLOOR}"
 

@@ -17,7 +17,7 @@ from cfx.explainers.base import Counterfactual, Explainer
 SIZE = 32
 THORAX = 26.0
 SLOPE = 9.0
-TASK = SimpleNamespace(name="cardiomegaly", finding="Cardiomegaly", direction="up")
+TASK = SimpleNamespace(name="cardiomegaly", finding="Cardiomegaly", measurement="ctr", direction="up")
 
 
 def half_width(severity: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
 from cfx.metrics import calibration as c
 
@@ -59,3 +59,28 @@ def test_interval_holds_the_area_and_widens_with_patients(sample: tuple[np.ndarr
     order = np.lexsort([posterior, label])  # alike pictures in one patient: fewer independent ones
     few = c.auroc_interval(posterior[order], label[order], np.arange(500) // 25, resamples=200)
     assert few[1] - few[0] > high - low
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_youdens_threshold_parts_as_well_as_any_of_scikit_learns(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    posterior = np.round(generator.random(200), 2)
+    label = (generator.random(200) < posterior**2).astype(float)
+    alarms, hits, _ = roc_curve(label, posterior, drop_intermediate=False)
+    threshold, index = c.youden(posterior, label)
+    assert index == pytest.approx((hits - alarms).max(), abs=1e-12)
+    called = posterior >= threshold
+    assert called[label == 1].mean() - called[label == 0].mean() == pytest.approx(index, abs=1e-12)
+    with_nan = np.concatenate([label, [np.nan, -1]])
+    assert c.youden(np.concatenate([posterior, [0.0, 1.0]]), with_nan) == (threshold, index)
+
+
+def test_youdens_threshold_of_known_cases() -> None:
+    posterior = np.array([0.1, 0.2, 0.6, 0.8])
+    assert c.youden(posterior, np.array([0, 0, 1, 1])) == pytest.approx((0.4, 1.0))
+    assert c.youden(posterior, np.array([0, 1, 0, 1])) == pytest.approx(
+        (0.7, 0.5)
+    )  # 0.15 is as good, 0.7 nearer 0.5
+    for label in ([0, 0, 0, 0], [1, 1, 1, 1], [np.nan] * 4):
+        assert np.isnan(c.youden(posterior, np.array(label))).all()
+    assert np.isnan(c.youden(np.full(4, 0.3), np.array([0, 1, 0, 1]))).all()

@@ -16,6 +16,16 @@ def test_the_right_way_depends_on_group_and_measurement() -> None:
     assert np.isnan(c.moved_right(before, after, "up")[3])
 
 
+def test_without_a_direction_no_way_is_the_right_one() -> None:
+    assert np.isnan(c.moved_right(np.zeros(2), np.array([0.1, -0.1]), "up", None)).all()
+    metric = c.MeasurementShift(None)
+    metric.update(*(torch.tensor(value) for value in ([0.1, 0.9], [0.4, 0.6], [0.4, 0.4], [0.6, 0.6])))
+    found = metric.compute()
+    assert found["shift_up"] == pytest.approx(0.2) and found["gap"] == pytest.approx(0.2)
+    for name in ("gap_closed_up", "gap_closed_down", "moved_right_up", "moved_right_down"):
+        assert torch.isnan(found[name])
+
+
 def test_a_move_within_the_noise_does_not_count() -> None:
     before, after = np.zeros(3), np.array([0.01, 0.02, 0.03])
     assert c.moved_right(before, after, "up", noise=0.02).tolist() == [0, 0, 1]
@@ -29,9 +39,20 @@ def test_gap_is_of_the_black_boxes_own_groups() -> None:
 
 
 def test_gap_closed_is_one_where_the_groups_are_met_and_nan_without_a_gap() -> None:
-    assert c.gap_closed(-0.12, 0.12) == pytest.approx(1)
-    assert c.gap_closed(0.24, -0.12) == pytest.approx(2)
-    assert np.isnan(c.gap_closed(0.1, 0.0))
+    assert c.gap_closed(0.12, 0.12, "up") == c.gap_closed(-0.12, 0.12, "down") == pytest.approx(1)
+    # of a measurement that falls with the finding
+    assert c.gap_closed(-0.24, -0.12, "up") == pytest.approx(2)
+    assert np.isnan(c.gap_closed(0.1, 0.0, "up"))
+
+
+def test_a_shift_the_wrong_way_closes_no_gap() -> None:
+    assert c.gap_closed(-0.06, 0.12, "up") == c.gap_closed(0.06, 0.12, "down") == pytest.approx(-0.5)
+    samples = c.gap_closed(np.array([-0.03, 0.03]), np.array([0.12, 0.12]), "up")
+    assert samples.tolist() == pytest.approx([-0.25, 0.25])
+    metric = c.MeasurementShift()
+    metric.update(*(torch.tensor(value) for value in ([0.1, 0.9], [0.4, 0.6], [0.4, 0.7], [0.3, 0.6])))
+    found = metric.compute()
+    assert [float(found[f"gap_closed_{group}"]) for group in ("up", "down")] == pytest.approx([-0.5, -0.5])
 
 
 def test_thorax_change_is_relative_and_unsigned() -> None:

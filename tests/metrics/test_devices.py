@@ -97,6 +97,9 @@ def test_a_device_that_nobody_sees_is_not_counted() -> None:
     assert np.isnan(d.contrast(picture, np.zeros_like(device.mask), device.mask))
 
 
-def test_share_is_over_devices_and_leaves_out_what_was_not_looked_at() -> None:
-    assert d.fop(np.array([2, 0, np.nan]), np.array([2, 1, np.nan])) == pytest.approx(2 / 3)
-    assert np.isnan(d.fop(np.array([0.0]), np.array([0.0])))
+def test_share_is_of_a_patients_devices_and_leaves_out_what_was_not_looked_at() -> None:
+    patients = np.array(["a", "a", "a", "b", "c"])
+    kept, before = np.array([2, 0, np.nan, 1, 0]), np.array([2, 1, np.nan, 1, 0])
+    found = d.fop(kept, before, patients)
+    assert found[:4] == pytest.approx([2 / 3, 2 / 3, 2 / 3, 1])
+    assert np.isnan(found[4])

@@ -36,6 +36,21 @@ def test_kid_of_one_distribution_is_about_zero_and_grows_with_the_distance() -> 
     assert distances[2].kid > floor
 
 
+@pytest.mark.parametrize("made", [20, 60, 300])
+def test_the_floor_is_of_the_sizes_it_stands_beside(made: int) -> None:
+    """Of real against real at exactly these sizes, about one in twenty is over it."""
+    patients = np.arange(60)
+    samples = [features(60, seed=1000 + k) for k in range(8)]
+    floors = [r.kid_floor(real, patients, made=made) for real in samples]
+    halves = [r.kid_floor(real, patients) for real in samples]
+    assert floors == pytest.approx([floor * (1 / made + 1 / 60) / (4 / 60) for floor in halves])
+    distances = [
+        r.kid(features(made, seed=2 * k), real, np.arange(made), patients, resamples=2).kid
+        for k, real in enumerate(features(60, seed=2 * k + 1) for k in range(80))
+    ]
+    assert 0.01 < np.mean(np.abs(distances) > np.mean(floors)) < 0.15
+
+
 def test_copies_within_a_patient_are_no_likeness() -> None:
     """Two copies of every picture: pairs within a patient are left out, so the distance stays what it was."""
     made, real = features(60, 0.3), features(60, seed=1)

@@ -30,6 +30,16 @@ def test_change_is_strict_and_bounded_by_its_ceiling() -> None:
     assert (v.changed(before, after) <= v.could_change(before, "up")).all()
 
 
+def test_what_a_method_does_not_aim_at_was_not_possible() -> None:
+    before = np.array([0.05, 0.12, 0.95, 0.85, np.nan])
+    assert v.could_change(before, "up", ends=(0.1, 0.9))[:2].tolist() == [1, 0]
+    assert v.could_change(before, "down", ends=(0.1, 0.9))[2:4].tolist() == [1, 0]
+    assert (
+        v.could_change(before, "up", tau=0.0, ends=(0.1, 0.9))[2] == 0
+    )  # beyond the end already: it stays there
+    assert np.isnan(v.could_change(before, "up", ends=(0.1, 0.9))[4])
+
+
 def test_a_slow_decline_is_no_less_a_fall_than_a_sudden_one() -> None:
     rising = np.linspace(0, 1, 11)
     sudden, slow, flat = rising.copy(), rising.copy(), np.full(11, 0.5)

@@ -3,6 +3,7 @@ leaves.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from PIL import Image
+
+from cfx.evaluation.explained import Explained, Reading, Step
 
 TARGETS = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 GRID = [round(0.1 * i, 1) for i in range(11)]
@@ -167,3 +170,55 @@ def metrics() -> dict[str, Any]:
 def table() -> pd.DataFrame:
     """``counterfactuals.parquet`` of sixty images."""
     return counterfactual_rows()
+
+
+@pytest.fixture
+def explained() -> Explained:
+    """A file that is higher than wide, explained at three targets: the heart grows, the chest stays."""
+    return explained_film(80, 60)
+
+
+@pytest.fixture
+def film_of() -> Callable[..., Explained]:
+    """What makes such a file of any height and width."""
+    return explained_film
+
+
+def explained_film(height: int, width: int, size: int = 64) -> Explained:
+    """The record of a drawn film of any aspect, with masks on its padded square."""
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+
+    def film(ctr: float) -> npt.NDArray[np.float32]:
+        square = draw_chest(ctr, 0, side).astype(np.float32) / 255
+        return square[top : top + height, left : left + width]
+
+    def reading(ctr: float, posterior: float) -> Reading:
+        x = (np.arange(size) + 0.5) / size
+        masks = np.zeros((3, size, size), dtype=np.float32)
+        masks[1, 16:48] = (x > 0.55) & (x < 0.8)
+        masks[2, 16:48] = (x > 0.2) & (x < 0.45)
+        masks[0, 30:46] = np.abs(x - 0.5) < 0.3 * ctr
+        edges = (0.5 - 0.3 * ctr, 0.5 + 0.3 * ctr)
+        return Reading(posterior, ctr, 0.6 * ctr, 0.6, None, masks, edges, (0.2, 0.8))
+
+    small = np.zeros((size, size), dtype=np.float32)
+    steps = tuple(
+        Step(target, small, reading(0.4 + 0.2 * target, target), 0.1, shown=film(0.4 + 0.2 * target))
+        for target in (0.0, 0.5, 1.0)
+    )
+    return Explained(
+        name="folder/chest.png",
+        output=Path("out"),
+        height=height,
+        width=width,
+        original=small,
+        before=reading(0.42, 0.1),
+        redrawn=reading(0.42, 0.1),
+        steps=steps,
+        end=2,
+        verdict="interpret",
+        reasons=(),
+        about={"finding": "Cardiomegaly"},
+        shown=film(0.42),
+    )

@@ -1,4 +1,4 @@
-"""The toy run of `viewer_toys`, served, and a study of it."""
+"""Fixtures of the viewer's tests; what they are made of stands in `visit.py`."""
 
 import shutil
 import sys
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from viewer_toys import HOST, SMALL, candidates, toy_tools
-
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.reporting.study_files import Study
 from cfx.viewer.server import Limits, viewer_app
 from cfx.viewer.study_making import make_study
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from visit import HOST, SMALL, candidates, toy_tools
 
 
 @pytest.fixture

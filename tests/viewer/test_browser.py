@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 import uvicorn
 from PIL import Image
-from viewer_toys import chest, dicom
+from visit import chest, dicom
 
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.reporting.html import report_html
 from cfx.reporting.run_files import Example, RunFiles
 from cfx.reporting.study_files import Study

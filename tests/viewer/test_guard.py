@@ -2,9 +2,9 @@
 
 import pytest
 from starlette.testclient import TestClient
-from viewer_toys import HOST
+from visit import HOST
 
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.viewer.guard import host_name, is_loopback
 from cfx.viewer.server import Limits, viewer_app
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from viewer_toys import SIZE, chest
+from visit import SIZE, chest
 
 from cfx.evaluation.explain_files import Settings, Tools, explain_files
 from cfx.explainers.base import Counterfactual, Explainer

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-from viewer_toys import HOST, chest, dicom, encoded
+from visit import HOST, chest, dicom, encoded
 
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.reporting.run_files import Example
 from cfx.viewer.server import phantom_picture, viewer_app, warm_up
 from cfx.viewer.uploads import kind_of
@@ -60,7 +60,7 @@ def test_monochrome1_is_turned_bone_white(client: TestClient) -> None:
         (b"GIF89a" + b"0" * 50, "a.gif", 415, "no PNG, JPEG or DICOM"),
         (b"", "empty.png", 415, "no PNG, JPEG or DICOM"),
         (encoded(chest())[:200], "cut.png", 422, "can not be decoded"),
-        (b"\0" * 128 + b"DICM" + b"\0" * 40, "broken.dcm", 422, "not a readable DICOM picture"),
+        (b"\0" * 128 + b"DICM" + b"\0" * 40, "broken.dcm", 422, "it holds no pixels"),
         (encoded(chest(8, 8)), "tiny.png", 422, "too few to show a chest"),
         (b"\0" * 128 + b"DICM" + b"1.2.840.10008.1.2.1.99", "bomb.dcm", 415, "deflated DICOM"),
         (b"x" * 300_000, "large.png", 413, "larger than 0.19"),

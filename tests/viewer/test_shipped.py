@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from viewer_toys import HOST
+from visit import HOST
 
 from cfx.explain import tools_of
 from cfx.loading import load_explainer

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from viewer_toys import SMALL, candidates
+from visit import SMALL, candidates
 
 from cfx.errors import BadValue, MissingPath
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.reporting.study_files import PAIR, STRANGER, Study
 from cfx.viewer.study_making import choose, make_study
 

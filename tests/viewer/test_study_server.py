@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from viewer_toys import HOST
+from visit import HOST
 
 from cfx.reporting.study_design import QUESTIONS
 from cfx.reporting.study_files import PAIR, Study

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from cfx.data.boxes import Boxes
 from cfx.data.chexpert import CheXpert
 from cfx.data.phantom import write
 from cfx.data.phantom.anatomy import site as site_of
 from cfx.data.phantom.oracle import PhantomOracle
+from cfx.data.phantom.recess import boxes_of
 from cfx.errors import BadValue
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,9 @@ class Phantom(CheXpert):
     """
 
     name = "phantom"
+    synthetic = True
+    """No X-rays: what was trained here says nothing of real ones."""
+    device_masks = True
 
     def __init__(
         self,
@@ -85,6 +90,10 @@ class Phantom(CheXpert):
         """Every parameter of every patient, `image_id`, `ctr_true`, severities, latent calls and Bayes posteriors."""
         self.prepare()
         return pd.read_parquet(self.folder() / "truth.parquet")
+
+    def boxes(self, frame: pd.DataFrame) -> Boxes:
+        """Boxes of the table's pictures: devices from boxes.csv, costophrenic recesses from the geometry."""
+        return boxes_of(self.truth(), pd.read_csv(self.folder() / "boxes.csv"), self.recipe.size, frame)
 
     def oracle(self) -> PhantomOracle:
         """Draws these patients at other severities."""

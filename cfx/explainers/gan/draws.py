@@ -32,12 +32,13 @@ class Views(NamedTuple):
 class Draws(NamedTuple):
     """All that one training iteration draws for its batch.
 
-    target: float (B,) in [0, 1], uniform. extreme: bool (B,), replace the target by the far end of the posterior.
-    bins: int64-like float (B,) in [0, 1), for rules that draw a bin.
+    target: float (B,) in [0, 1], uniform. natural: bool (B,), take that quantile of real pictures' posteriors instead.
+    extreme: bool (B,), replace the target by the far end of the posterior; never together with `natural`.
     views: one `Views` for each look of the black box.
     """
 
     target: Tensor
+    natural: Tensor
     extreme: Tensor
     views: list[Views]
 
@@ -52,7 +53,14 @@ def stream(seed: int, iteration: int, picture: int) -> torch.Generator:
 
 
 def draw(
-    index: Tensor, size: tuple[int, int], *, seed: int, iteration: int, looks: int, extremes: float
+    index: Tensor,
+    size: tuple[int, int],
+    *,
+    seed: int,
+    iteration: int,
+    looks: int,
+    extremes: float,
+    natural: float = 0.0,
 ) -> Draws:
     """Draws for the pictures `index` (B,) of an iteration.
 
@@ -62,6 +70,7 @@ def draw(
         seed, iteration: of the run.
         looks: number of views that the black box is averaged over.
         extremes: share of targets put at the far end.
+        natural: share of targets drawn as the posteriors of real pictures are distributed.
     """
     uniform, noise = [], []
     for picture in index.tolist():
@@ -75,7 +84,8 @@ def draw(
         Views(2 * per_view[:, i, :3] - 1, per_view[:, i, 3], grains[:, i], per_view[:, i, 4:])
         for i in range(looks)
     ]
-    return Draws(numbers[:, 0], numbers[:, 1] < extremes, views)
+    kind = numbers[:, 1]
+    return Draws(numbers[:, 0], kind >= 1 - natural, kind < extremes, views)
 
 
 def look(

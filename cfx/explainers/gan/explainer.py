@@ -92,6 +92,15 @@ class GanExplainer(Explainer):
         self.anchors, self.settings, self.overshoot = anchors, settings, overshoot
         self.refinements, self.chunk = refinements, chunk
         self.target_limit = target_limit
+        self.ends = self._ends()
+
+    def _ends(self) -> tuple[float, float]:
+        """What is aimed at for 0 and 1: the limit, or what the outermost bin stands for where only bins are asked."""
+        raw = self.knob == "raw" or not isinstance(self.network, EditGenerator)
+        if not raw or self.conditioning.rule == "continuous":
+            return self.target_limit, 1 - self.target_limit
+        low, high = self.conditioning.round(torch.tensor([0.0, 1.0])).tolist()
+        return round(low, 6), round(high, 6)
 
     def train(self, mode: bool = True) -> "GanExplainer":
         """Stays in eval mode."""

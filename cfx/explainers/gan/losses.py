@@ -12,12 +12,14 @@ way back:
         + reconstruction   * CARL(x, x_s)
         + cycle            * CARL(x, x_b)
         + embedding        * embedding_consistency(E(x | f(x)), E(x_c | f(x)))
+        + change           * CARL(x, x_c), over the whole picture
         + smoothness       * smoothness(field)
         + residual         * residual_magnitude(residual)
         + total_variation  * total_variation(x_c)
 
-The real picture is scored with its own condition, the drawn one with the target. The last three lines belong
-to generators that edit rather than re-synthesise. Images are float (B, 1, H, W) in [-1, 1]; each function
+The real picture is scored with its own condition, the drawn one with the target. `change` is the price of any
+change: the whole picture is its one region, and devices count once more unless the kind is plain. The last three
+lines belong to generators that edit rather than re-synthesise. Images are float (B, 1, H, W) in [-1, 1]; each function
 returns one scalar, the batch mean.
 """
 
@@ -30,6 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 KINDS = ("context_aware", "plain")
+R1_PIXELS = 64 * 64
 
 
 def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -199,7 +202,10 @@ def total_variation(image: Tensor) -> Tensor:
 
 def r1_penalty(scores: Tensor, images: Tensor) -> Tensor:
     """Half the mean squared norm of the discriminator's gradient at real pictures (Mescheder et al., ICML
-    2018).
+    2018), times H W / 64^2.
+
+    A picture of twice the side has four times the pixels, each of which moves the score a quarter as much: unscaled,
+    the penalty would fall with the size. So one weight means the same at any size, and at 64 x 64 the factor is 1.
 
     scores (B,) of images (B, 1, H, W), which must have required gradient before they were scored. Each score
     must depend on its own image alone, which holds for every discriminator here. The weight that multiplies
@@ -208,7 +214,8 @@ def r1_penalty(scores: Tensor, images: Tensor) -> Tensor:
     if not images.requires_grad:
         raise ValueError("r1_penalty needs images that required gradient before the discriminator saw them")
     (slope,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
-    return 0.5 * slope.square().flatten(1).sum(dim=1).mean()
+    pixels = images.shape[-2] * images.shape[-1]
+    return 0.5 * slope.square().flatten(1).sum(dim=1).mean() * (pixels / R1_PIXELS)
 
 
 @dataclass(frozen=True)

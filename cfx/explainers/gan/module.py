@@ -39,6 +39,9 @@ class CounterfactualGAN(pl.LightningModule):
         conditioning: "continuous", or "lower" or "centre" of `bins` bins.
         bins: for the latter two.
         generator_every: the generator steps once in so many iterations.
+        posteriors: float (Q,), rising: quantiles of the black box's posteriors of real pictures as they are drawn.
+        natural: share of targets drawn from these. The discriminator then meets a condition equally often with real
+            and with drawn pictures, and can not tell them by the condition alone.
         extremes: share of targets put at the end of [0, 1] further from the posterior; the rest is uniform.
         target_limit: the black box is asked for no less than this and no more than 1 minus it.
         looks: views that the black box is averaged over in the loss; 0 shows it the picture as drawn.
@@ -50,6 +53,7 @@ class CounterfactualGAN(pl.LightningModule):
     """
 
     iteration: Tensor
+    real_posteriors: Tensor
 
     def __init__(
         self,
@@ -62,6 +66,8 @@ class CounterfactualGAN(pl.LightningModule):
         conditioning: str = "continuous",
         bins: int = 10,
         generator_every: int = 1,
+        posteriors: Sequence[float] | None = None,
+        natural: float = 0.0,
         extremes: float = 0.4,
         target_limit: float = 0.02,
         looks: int = 1,
@@ -87,7 +93,13 @@ class CounterfactualGAN(pl.LightningModule):
         if generator_every < 1:
             raise ValueError(f"generator_every={generator_every} must be at least 1")
         self.automatic_optimization = False
-        self.save_hyperparameters(ignore=["network", "discriminator", "blackbox", "loss", "regions"])
+        if natural > 0 and posteriors is None:
+            raise ValueError(f"natural={natural} needs the posteriors of real pictures")
+        if natural + extremes > 1:
+            raise ValueError(f"natural={natural} and extremes={extremes} are shares: together at most 1")
+        self.save_hyperparameters(
+            ignore=["network", "discriminator", "blackbox", "loss", "regions", "posteriors"]
+        )
         self.network = network
         self.discriminator = discriminator
         self.blackbox: BlackBox = blackbox.requires_grad_(False).eval()
@@ -95,6 +107,8 @@ class CounterfactualGAN(pl.LightningModule):
         self.weights = loss if isinstance(loss, LossWeights) else LossWeights(**dict(loss))
         self.channels = [MASK_NAMES.index(name) for name in regions]
         self.conditioning = Conditioning(conditioning, bins)
+        known = torch.linspace(0, 1, 101) if posteriors is None else torch.as_tensor(posteriors).float()
+        self.register_buffer("real_posteriors", known, persistent=False)
         self.register_buffer("iteration", torch.zeros((), dtype=torch.int64))
         self.reach_up, self.reach_down, self.target_mae = MeanMetric(), MeanMetric(), MeanMetric()
 
@@ -153,12 +167,15 @@ class CounterfactualGAN(pl.LightningModule):
             iteration=int(self.iteration),
             looks=int(self.hparams["looks"]),
             extremes=float(self.hparams["extremes"]),
+            natural=float(self.hparams["natural"]),
         )
 
     def targets(self, draws: Draws, posterior: Tensor) -> Tensor:
-        """Targets (B,) of an iteration: uniform, some at the far end, then as the conditioning rounds them."""
+        """Targets (B,) of an iteration: uniform, some at the far end, some as real posteriors are, then rounded."""
         far = (posterior < 0.5).to(posterior.dtype)
-        return self.conditioning.round(torch.where(draws.extreme, far, draws.target))
+        place = (draws.target * len(self.real_posteriors)).long().clamp(max=len(self.real_posteriors) - 1)
+        chosen = torch.where(draws.natural, self.real_posteriors[place], draws.target)
+        return self.conditioning.round(torch.where(draws.extreme, far, chosen))
 
     def black_box_term(self, image: Tensor, target: Tensor, draws: Draws) -> Tensor:
         """Consistency of drawn pictures with their targets, averaged over the views of this iteration."""
@@ -214,7 +231,8 @@ class CounterfactualGAN(pl.LightningModule):
             terms["embedding"] = losses.embedding_consistency(again.embedding, cycle.embedding)
         if weights.change:
             whole = torch.ones_like(image)
-            terms["change"] = losses.context_aware(image, drawn.image, whole, devices, weights.device_weight)
+            held = devices if weights.kind == "context_aware" else None
+            terms["change"] = losses.context_aware(image, drawn.image, whole, held, weights.device_weight)
         if drawn.edit is not None:
             terms["smoothness"] = losses.smoothness(drawn.edit.field)
             terms["residual"] = losses.residual_magnitude(drawn.edit.residual)

@@ -33,6 +33,14 @@ def test_targets_cover_the_whole_interval_and_extremes_come_as_often_as_said() -
     assert 0.35 < float(numbers.extreme.float().mean()) < 0.45
 
 
+def test_natural_and_extreme_targets_come_as_often_as_said_and_never_at_once() -> None:
+    index = torch.arange(2000)
+    numbers = draw(index, SIZE, seed=0, iteration=1, looks=0, extremes=0.15, natural=0.6)
+    assert abs(float(numbers.natural.float().mean()) - 0.6) < 0.05
+    assert abs(float(numbers.extreme.float().mean()) - 0.15) < 0.03
+    assert not bool((numbers.natural & numbers.extreme).any())
+
+
 def test_look_moves_scales_and_adds_noise_as_told() -> None:
     image = torch.zeros(1, 1, 64, 64)
     image[..., 30:34, 30:34] = 1.0

@@ -27,6 +27,15 @@ def test_first_crossing_on_a_known_curve() -> None:
     assert met[0].tolist() == pytest.approx([0.0, 0.5, 2.5, 3.0])
 
 
+def test_it_tells_the_ends_that_it_aims_at() -> None:
+    assert explainer(generator()).ends == (0.02, 0.98)
+    assert GanExplainer(generator(), black_box(), target_limit=0.1).ends == (0.1, 0.9)
+    published = Singla2021Generator(width=1)
+    for rule, ends in (("lower", (0.0, 0.9)), ("centre", (0.05, 0.95))):
+        assert GanExplainer(published, black_box(), knob="raw", conditioning=rule).ends == ends
+        assert GanExplainer(generator(), black_box(), conditioning=rule).ends == (0.02, 0.98)
+
+
 def test_every_reachable_target_is_met() -> None:
     image = 0.02 * batch(6)["image"]
     made = explainer(generator(residual=0.99), Brightness(slope=60.0)).explain(image, TARGETS.expand(6, -1))

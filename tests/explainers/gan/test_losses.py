@@ -1,6 +1,7 @@
 """Each term of the objective: against a plain loop in float64, its order, and who receives its gradient."""
 
 import math
+import re
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cfx.explainers.gan import losses
+from cfx.explainers.gan.losses import LossWeights
 
 # Vectorised float64 against a plain Python loop: only the order of additions differs.
 TOLERANCE = 1e-12
@@ -135,7 +137,17 @@ def test_r1_penalty_equals_its_closed_form() -> None:
     images = draw(4, 1, 3, 3, seed=15).requires_grad_()
     value = losses.r1_penalty(images.square().flatten(1).sum(dim=1), images)
     norms = [sum((2 * v) ** 2 for v in image.flatten().tolist()) for image in images.detach()]
-    assert close(value.detach(), 0.5 * sum(norms) / 4)
+    assert close(value.detach(), 0.5 * sum(norms) / 4 * 9 / 4096)
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_r1_penalty_does_not_depend_on_the_size_of_the_picture(size: int) -> None:
+    small = torch.linspace(-1, 1, 64).view(2, 1, 8, 4).repeat_interleave(2, dim=3)
+    images = torch.nn.functional.interpolate(small, size=size).requires_grad_()
+    left = images[..., : size // 2]
+    value = losses.r1_penalty(3 * left.square().mean(dim=(1, 2, 3)), images)
+    slopes = (3 * 2 * small[..., :4]).square().sum(dim=(1, 2, 3)) / 32**2  # of the 8 x 8 picture
+    assert float(value.detach()) == pytest.approx(0.5 * float(slopes.mean()) * 64 / 4096, rel=1e-5)
 
 
 # --- ordering: better input, lower loss
@@ -297,7 +309,7 @@ def test_remaining_terms_pull_on_what_they_name() -> None:
     slope = torch.nn.Parameter(torch.tensor(2.0))
     images = draw(2, 1, 3, 3, seed=24).float().requires_grad_()
     losses.r1_penalty((slope * images).flatten(1).sum(dim=1), images).backward()
-    assert slope.grad is not None and slope.grad == pytest.approx(2.0 * 9), (
+    assert slope.grad is not None and slope.grad == pytest.approx(2.0 * 9 * 9 / 4096), (
         "the penalty trains the discriminator"
     )
 
@@ -314,6 +326,12 @@ def test_total_is_the_weighted_sum_by_name() -> None:
     }
     assert losses.total(terms, weights) == pytest.approx(0.5 + 20.0 + 0.3)
     assert losses.total({**terms, "cycle": torch.tensor(9.0)}, weights) == pytest.approx(20.8)
+
+
+def test_the_objective_at_the_top_names_every_term() -> None:
+    assert losses.__doc__ is not None
+    summands = re.findall(r"^ +(?:L_G =|\+) (\w+) +\* ", losses.__doc__, flags=re.MULTILINE)
+    assert sorted(summands) == sorted(LossWeights().generator())
 
 
 def test_total_refuses_terms_that_do_not_match_their_weights() -> None:

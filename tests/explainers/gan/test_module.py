@@ -107,6 +107,15 @@ def test_generator_receives_gradient_from_each_term_alone(name: str) -> None:
     assert gradients(module.blackbox) == 0
 
 
+@pytest.mark.parametrize("kind", ["plain", "context_aware"])
+def test_change_weighs_devices_only_where_the_loss_is_context_aware(kind: str) -> None:
+    module = default({"change": 1.0, "device_weight": 5.0, "kind": kind})  # type: ignore[dict-item]
+    data = batch()
+    bare = Batch(**{**data, "devices": torch.zeros_like(data["devices"])})
+    with_devices, without = (float(terms_of(module, each)["change"].detach()) for each in (data, bare))
+    assert (with_devices > 1.5 * without > 0) if kind == "context_aware" else (with_devices == without > 0)
+
+
 @pytest.mark.parametrize("name", ["reconstruction", "cycle", "embedding", "classifier", "classifier_cycle"])
 def test_published_generator_receives_gradient_from_each_term_alone(name: str) -> None:
     module = published()
@@ -233,6 +242,16 @@ def test_targets_are_extreme_as_often_as_asked_and_always_the_far_end() -> None:
     binned = published(extremes=0.0)
     tenths = binned.targets(binned.draws(batch()), posterior) * 10
     assert torch.allclose(tenths, tenths.round())
+
+
+def test_natural_targets_are_quantiles_of_real_posteriors() -> None:
+    module = default(extremes=0.0, natural=1.0, posteriors=[0.01, 0.02, 0.97])
+    chosen = module.targets(module.draws(batch()), torch.full((4,), 0.5))
+    assert all(any(abs(value - real) < 1e-6 for real in (0.01, 0.02, 0.97)) for value in chosen.tolist())
+    with pytest.raises(ValueError, match="needs the posteriors"):
+        default(natural=0.5)
+    with pytest.raises(ValueError, match="together at most 1"):
+        default(natural=0.7, extremes=0.4, posteriors=[0.5])
 
 
 def test_unknown_posteriors_are_asked_for_and_known_ones_believed() -> None:

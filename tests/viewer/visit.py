@@ -13,7 +13,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 from torch import Tensor, nn
 
 from cfx.classifiers.blackbox import BlackBox
-from cfx.evaluation.explain_files import Tools
+from cfx.evaluation.explain_tools import Tools
 from cfx.explainers.base import Counterfactual, Edits, Explainer
 from cfx.explainers.gan.edit import apply_edit
 from cfx.reporting.study_design import Design

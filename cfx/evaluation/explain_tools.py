@@ -1,0 +1,149 @@
+"""What image files are explained with: the parts of a run, and what the user may set."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cfx.classifiers.blackbox import BlackBox
+from cfx.errors import BadValue, UnknownChoice, nearest
+from cfx.evaluation.explained import Explained
+from cfx.explainers.base import Explainer
+
+GRID = tuple(round(0.1 * step, 1) for step in range(11))
+IDENTIFIERS = ("remove", "keep")
+
+Segment = Callable[[Tensor], Tensor]
+Draw = Callable[[Explained, Path], object]
+Familiar = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a run gives to explain with, all on one device.
+
+    Attributes:
+        explainer: the method.
+        blackbox: what is explained.
+        segmenter: pictures (B, 1, H, W) in [-1, 1] to soft masks (B, 3, h, w) of heart, left lung, right
+            lung.
+        transfer: the independent classifier, or None.
+        size: side in pixels of the pictures that all of these know.
+        run: the run's name, for the JSON.
+        threshold: the posterior from which on the independent classifier calls the finding.
+        familiar: whether pictures (B, 1, size, size) are like the training data; None where that is not
+            known.
+        draw: writes a PNG of a progression; None leaves it out.
+        pictures: writes further files, by the name of each in an image's folder.
+        views: the views that the run was trained on; empty where that is not known.
+        direction: 1 where the cardiothoracic ratio rises with the finding, -1 where it falls, 0 where it tells
+            nothing of it.
+
+    """
+
+    explainer: Explainer
+    blackbox: BlackBox
+    segmenter: Segment
+    transfer: BlackBox | None
+    size: int
+    run: str = ""
+    threshold: float = 0.5
+    familiar: Familiar | None = None
+    draw: Draw | None = None
+    pictures: Mapping[str, Draw] = field(default_factory=dict)
+    views: tuple[str, ...] = ()
+    direction: int = 0
+
+    @property
+    def files(self) -> dict[str, Draw]:
+        """All that is drawn of an image, by file name."""
+        first = {} if self.draw is None else {"progression.png": self.draw}
+        return {**first, **self.pictures}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts are."""
+        return device_of(self.blackbox)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user may set.
+
+    Attributes:
+        targets: posteriors asked for, each in [0, 1].
+        full_resolution: those of them that are also drawn at the original's resolution.
+        mark: whether pictures carry the visible mark; DICOM files always do.
+        overwrite: explain again what has been explained with the same settings.
+        about: further facts for the JSON; a result with others is made again.
+        batch: images that go through the networks at once.
+        force: explain a DICOM file whose header says that it is no chest radiograph.
+        invert: take the negative, for files that are tagged with the wrong photometric interpretation.
+        dicom: write every target as a DICOM secondary capture too.
+        identifiers: what becomes of the source's patient and study in those: removed or kept.
+
+    """
+
+    targets: tuple[float, ...] = GRID
+    full_resolution: tuple[float, ...] = (0.0, 1.0)
+    mark: bool = True
+    overwrite: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 8
+    force: bool = False
+    invert: bool = False
+    dicom: bool = False
+    identifiers: str = "remove"
+
+    def __post_init__(self) -> None:
+        """Refuse targets that are no posteriors, and full resolutions that are not among the targets.
+
+        Raises:
+            BadValue: see above, or a batch of none.
+            UnknownChoice: of `identifiers`.
+
+        """
+        if not self.targets or any(not 0.0 <= target <= 1.0 for target in self.targets):
+            raise BadValue(
+                "targets", list(self.targets), "are not posteriors", "give numbers between 0 and 1"
+            )
+        strangers = [c for c in self.full_resolution if not np.isclose(c, self.targets).any()]
+        if strangers:
+            raise BadValue("full_resolution", strangers, "are not among the targets", "add them to targets")
+        if self.batch < 1:
+            raise BadValue("batch", self.batch, "is no number of images", "give 1 or more")
+        if self.identifiers not in IDENTIFIERS:
+            near = nearest(str(self.identifiers), IDENTIFIERS)
+            remedy = f"did you mean {near!r}" if near else f"use {' or '.join(IDENTIFIERS)}"
+            raise UnknownChoice("identifiers", self.identifiers, "is no choice", remedy)
+        object.__setattr__(self, "targets", tuple(sorted(set(self.targets))))
+
+    def large(self, target: float) -> bool:
+        """Whether a target is drawn at the original's resolution as a PNG."""
+        return bool(self.full_resolution) and bool(np.isclose(target, self.full_resolution).any())
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's weights are; the CPU for one without any."""
+    first = next(iter([*module.parameters(), *module.buffers()]), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def about(tools: Tools, settings: Settings) -> dict[str, Any]:
+    """What a result depends on besides the file; another value means that the file is explained again."""
+    return {
+        "run": tools.run,
+        "method": tools.explainer.name,
+        "finding": tools.blackbox.finding,
+        "prior": tools.blackbox.prior,
+        "size": tools.size,
+        "targets": list(settings.targets),
+        "full_resolution_targets": list(settings.full_resolution),
+        "inverted": settings.invert,
+        "dicom": settings.identifiers if settings.dicom else None,
+        **settings.about,
+    }

@@ -1,0 +1,1 @@
+"""The attention-guided CycleGAN: one picture towards each side, the black box in no loss."""

@@ -1,0 +1,1 @@
+"""xGEM: gradient descent in the latent space of a variational autoencoder."""

@@ -1,0 +1,149 @@
+"""The pictures of one explained file: headline, notes, aspect, marks, colours, outlines and the lines of the CTR."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+import cfx.reporting.explained_figure
+import cfx.reporting.outlines_figure
+from cfx.evaluation.explained import MARK, Explained
+from cfx.reporting.explained_figure import draw_difference, draw_explained, headline_of
+from cfx.reporting.outlines_figure import HEART, LUNGS, draw_outlines, measured
+from cfx.reporting.panels import Panel, panel_figure
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are drawn, in order."""
+    made: list[Figure] = []
+
+    def keep(figure: Figure, dpi: int = 150) -> bytes:
+        made.append(figure)
+        return b"png"
+
+    monkeypatch.setattr(cfx.reporting.explained_figure, "png_bytes", keep)
+    monkeypatch.setattr(cfx.reporting.outlines_figure, "png_bytes", keep)
+    return made
+
+
+def texts(figure: Figure) -> list[str]:
+    inside = [text.get_text() for axes in figure.axes for text in axes.texts]
+    return inside + [text.get_text() for text in figure.texts]
+
+
+def outside(figure: Figure) -> list[str]:
+    """Texts that are cut off by the figure's border."""
+    figure.draw_without_rendering()
+    width, height = figure.bbox.width, figure.bbox.height
+    boxes = [(text.get_text(), text.get_window_extent()) for text in figure.texts]
+    return [t for t, box in boxes if box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height]
+
+
+def overlapping(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of texts that run into each other."""
+    figure.draw_without_rendering()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in figure.texts]
+    return [
+        (one, other)
+        for number, (one, box) in enumerate(boxes)
+        for other, second in boxes[number + 1 :]
+        if box.overlaps(second)
+    ]
+
+
+def test_the_headline_names_finding_verdict_target_and_reasons(explained: Explained) -> None:
+    assert headline_of(explained) == "Cardiomegaly – interpret (judged at target 1)"
+    refused = replace(explained, verdict="do not interpret", reasons=("target missed",), about={})
+    assert headline_of(refused) == "do not interpret: target missed (judged at target 1)"
+
+
+@pytest.mark.parametrize("draw", [draw_explained, draw_difference, draw_outlines])
+def test_every_figure_is_a_png_with_its_drawn_pictures_marked(
+    explained: Explained, tmp_path: Path, draw: Any
+) -> None:
+    draw(explained, tmp_path / "a.tmp")
+    with Image.open(tmp_path / "a.tmp") as picture:
+        assert picture.format == "PNG" and picture.width > 500
+
+
+@pytest.mark.parametrize(("draw", "drawn"), [(draw_explained, 3), (draw_difference, 2), (draw_outlines, 2)])
+def test_marks_and_notes(
+    explained: Explained, tmp_path: Path, figures: list[Figure], draw: Any, drawn: int
+) -> None:
+    draw(replace(explained, notes=("something odd",)), tmp_path / "a.png")
+    draw(replace(explained, mark=False), tmp_path / "b.png")
+    assert texts(figures[0]).count(MARK) == drawn and "Note: something odd." in texts(figures[0])
+    assert MARK not in texts(figures[1])
+
+
+@pytest.mark.parametrize("draw", [draw_explained, draw_difference, draw_outlines])
+@pytest.mark.parametrize("shape", [(80, 60), (40, 160), (160, 40)])
+def test_no_text_is_cut_off_or_runs_into_another(
+    tmp_path: Path,
+    figures: list[Figure],
+    film_of: Callable[..., Explained],
+    draw: Any,
+    shape: tuple[int, int],
+) -> None:
+    long = replace(
+        film_of(*shape),
+        name="a_film_with_a_very_long_name_and_no_space_at_all_in_it.dcm",
+        verdict="do not interpret",
+        reasons=("target missed", "input unlike the training data", "independent classifier disagrees"),
+        notes=("CTR falls although more of the finding was asked for, see the outlines",),
+    )
+    draw(long, tmp_path / "a.png")
+    assert outside(figures[0]) == [] and overlapping(figures[0]) == []
+
+
+def test_pictures_keep_their_aspect(tmp_path: Path, figures: list[Figure], explained: Explained) -> None:
+    draw_outlines(explained, tmp_path / "a.png")
+    figure = figures[0]
+    figure.draw_without_rendering()
+    pictures = [axes for axes in figure.axes if axes.images and axes.images[0].get_array().shape[0] > 8]
+    assert len(pictures) == 3
+    for axes in pictures:
+        box = axes.get_window_extent()
+        x, y = axes.get_xlim(), axes.get_ylim()
+        assert (x[1] - x[0], y[0] - y[1]) == (60, 80)
+        across, down = axes.transData.transform([[1, 0], [0, 1]]) - axes.transData.transform([0, 0])
+        assert abs(across[0]) == pytest.approx(abs(down[1]), rel=0.01) and box.width > 0
+
+
+def test_the_outlines_lie_on_the_edges_that_the_ctr_was_measured_on(
+    tmp_path: Path, figures: list[Figure], explained: Explained
+) -> None:
+    draw_outlines(explained, tmp_path / "a.png")
+    last = [axes for axes in figures[0].axes if axes.images][2]
+    lines = [line for line in last.lines if len(set(np.round(line.get_xdata(), 6))) == 2]
+    spans = {line.get_color(): np.asarray(line.get_xdata(), dtype=float) for line in lines}
+    # The picture is the middle 60 of 80 columns: a fraction f of the square lies at 80 f - 10 - 0.5.
+    assert np.allclose(spans[LUNGS], [80 * 0.2 - 10.5, 80 * 0.8 - 10.5])
+    assert np.allclose(spans[HEART], [80 * 0.32 - 10.5, 80 * 0.68 - 10.5])
+    assert measured(explained.steps[2].reading) == "CTR 0.60 = heart 0.36 / thorax 0.60"
+
+
+def test_readings_without_masks_or_measurement_are_drawn_without_outlines(
+    tmp_path: Path, figures: list[Figure], explained: Explained
+) -> None:
+    bare = replace(explained.before, masks=None, ctr=None, heart_edges=None)
+    steps = tuple(replace(step, reading=bare) for step in explained.steps)
+    draw_outlines(replace(explained, before=bare, steps=steps), tmp_path / "a.png")
+    assert texts(figures[0]).count("CTR not measurable") == 3
+
+
+def test_one_target_gives_one_end(tmp_path: Path, figures: list[Figure], explained: Explained) -> None:
+    draw_difference(replace(explained, steps=explained.steps[2:], end=0), tmp_path / "a.png")
+    assert [text for text in texts(figures[0]) if text.startswith("what changed")] == ["what changed for 1"]
+
+
+def test_a_panel_of_colours_and_one_of_grey_stand_beside_each_other() -> None:
+    grey, colour = np.zeros((8, 8), dtype=np.float32), np.zeros((8, 8, 3), dtype=np.float32)
+    figure = panel_figure([Panel(grey, ("one",)), Panel(colour, ("two",))], "headline", ())
+    assert [axes.images[0].get_array().ndim for axes in figure.axes] == [2, 3]

@@ -1,0 +1,51 @@
+"""The verb evaluate: what arguments for other data make of a run's own configuration."""
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from cfx.cli import compose
+from cfx.evaluate import with_overrides
+
+
+def config(*overrides: str) -> dict[str, Any]:
+    """The configuration that a run of these arguments stores."""
+    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+TABLE = ("seed=1", "data=table", "data.root=/their data, [all]", "data.splits.valid=0.25", "data.size=96")
+
+
+def test_other_data_are_shared_out_by_the_runs_own_seed() -> None:
+    own = config("seed=1", "task.views=[PA]")
+    found = with_overrides(own, ["data=table", "data.root=/other", "data.source.table=new.csv"])
+    assert found["data"]["splits"]["seed"] == found["seed"] == 1
+    assert found["data"]["name"] == "table" and found["data"]["source"]["table"] == "new.csv"
+    assert found["data"]["views"] == ["PA"] and found["data"]["size"] == own["data"]["size"]
+    assert found["model"] == own["model"] and found["task"] == own["task"]
+
+
+@pytest.mark.parametrize("views", ["[PA]", "[PA,AP]"])
+def test_a_key_of_the_data_changes_the_runs_own_data(views: str) -> None:
+    own = config(*TABLE, "data.views=[AP]")
+    found = with_overrides(own, [f"data.views={views}"])
+    assert found["data"].pop("views") == views.strip("[]").split(",")
+    del own["data"]["views"]
+    assert found == own
+
+
+def test_what_follows_from_a_key_follows() -> None:
+    own = config(*TABLE)
+    found = with_overrides(own, ["data.root=/moved, here", "evaluation.split=valid"])
+    assert found["data"]["root"] == found["data"]["source"]["root"] == "/moved, here"
+    assert found["data"]["splits"] == own["data"]["splits"] and found["data"]["splits"]["valid"] == 0.25
+    assert found["evaluation"] == own["evaluation"] | {"split": "valid"}
+
+
+def test_another_seed_is_taken_where_it_is_asked_for() -> None:
+    found = with_overrides(config(*TABLE), ["seed=3", "data.splits.fold=2"])
+    assert found["data"]["splits"]["seed"] == found["seed"] == 3
+    assert found["data"]["splits"]["fold"] == 2 and found["data"]["splits"]["valid"] == 0.25
