@@ -10,7 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from cfx.data.reading import load_tensor, read_image, read_mask, to_bytes, to_square, to_tensor
+from cfx.data.reading import (
+    load_tensor,
+    read_content,
+    read_image,
+    read_mask,
+    to_bytes,
+    to_square,
+    to_tensor,
+)
 from cfx.errors import BadImage, MissingPath
 
 Draw = Callable[..., Any]
@@ -68,6 +76,22 @@ def test_truncated_png_is_refused(tmp_path: Path, picture: Draw, cut: int) -> No
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:cut])
     with pytest.raises(BadImage):
         read_image(tmp_path / "cut.png")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_content_in_memory_reads_as_the_file_does(tmp_path: Path, picture: Draw, name: str) -> None:
+    Image.fromarray(picture(5)).save(tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    assert np.array_equal(read_content(content, "anything"), read_image(tmp_path / name))
+
+
+def test_content_in_memory_is_png_jpeg_or_dicom(tmp_path: Path, picture: Draw) -> None:
+    Image.fromarray(picture(5)).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif").shape == (40, 32)
+    with pytest.raises(BadImage, match=r"a\.tif.*not an image"):
+        read_content((tmp_path / "a.tif").read_bytes(), "a.tif")
+    with pytest.raises(BadImage, match=r"b\.dcm.*not a readable DICOM"):
+        read_content(b"\0" * 128 + b"DICM" + b"\0" * 20, "b.dcm")
 
 
 def test_what_is_no_image_is_refused(tmp_path: Path) -> None:

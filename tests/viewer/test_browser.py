@@ -22,6 +22,7 @@ from cfx.reporting.run_files import Example, RunFiles
 from cfx.reporting.study_files import Study
 from cfx.viewer.server import Limits, viewer_app
 from cfx.viewer.serving import bound
+from cfx.viewer.store import Visits
 from cfx.viewer.study_server import study_app
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -188,21 +189,26 @@ def test_a_bad_file_gives_a_message_and_the_next_one_works(browser: Any, url: st
     page.close()
 
 
-def test_leaving_the_page_drops_the_picture(browser: Any, url: str, tmp_path: Path) -> None:
+def test_leaving_the_page_drops_the_picture(browser: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget, gone = Visits.forget, threading.Event()
+
+    def watched(self: Visits, name: str) -> None:
+        forget(self, name)
+        gone.set()
+
+    monkeypatch.setattr(Visits, "forget", watched)
     opened = Opened(browser, url, WIDE)
     page = opened.page
     page.click(".card")
     page.wait_for_selector(".knob-slider")
     kept = url.rstrip("/") + str(page.get_attribute("#download", "href"))
-    assert page.request.get(kept).status == 200
+    assert page.request.get(kept).status == 200 and not gone.is_set()
     page.goto("about:blank")
-    status = 200
-    for _ in range(100):
-        status = page.request.get(kept).status
-        if status == 404:
+    for _ in range(300):  # a beacon is sent when the browser finds the time
+        if gone.is_set():
             break
         page.wait_for_timeout(100)
-    assert status == 404
+    assert gone.is_set() and page.request.get(kept).status == 404
     page.close()
 
 

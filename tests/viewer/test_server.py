@@ -144,9 +144,9 @@ def test_the_download_is_the_visits_own_and_goes_when_it_is_forgotten(client: Te
 
 def test_a_few_visits_at_most_are_kept(client: TestClient) -> None:
     content = encoded(chest(32, 32))
-    names = [give(client, content).json()["id"] for _ in range(10)]
-    kept = [client.get(f"/api/visits/{name}/download").status_code for name in names]
-    assert kept == [404, 404] + [200] * 8
+    names = [give(client, content).json()["id"] for _ in range(9)]
+    kept = [client.get(f"/api/visits/{names[place]}/download").status_code for place in (0, 1)]
+    assert kept == [404, 200]
 
 
 def test_a_file_name_is_only_a_name(client: TestClient) -> None:
