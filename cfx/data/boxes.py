@@ -66,7 +66,7 @@ def to_shares(drawn: Drawn, names: Mapping[str, str | None], argument: str) -> B
 class BoxFiles:
     """The boxes of a data set's pictures, from one COCO file or a folder of Pascal VOC files.
 
-    A picture is recognised by its image_id, else by the name of its file, else by that name without its end.
+    A picture is recognised by its image_id, of which the files may know the end alone, or more than it tells.
 
     Attributes:
         path: a COCO `.json`, or a folder of VOC `.xml` files.
@@ -103,10 +103,10 @@ class BoxFiles:
         Raises:
             WrongLayout: the files name one picture twice.
         """
-        place = _places([str(name) for name in frame["image_id"]])
+        names = _Names([str(name) for name in frame["image_id"]])
         found: Boxes = {}
         for each in self.drawn():
-            name = _recognised(each.name, place)
+            name = names.find(each.name)
             if name is None:
                 continue
             if name in found:
@@ -145,22 +145,38 @@ def carry_devices(sets: Sequence[BoxSet]) -> npt.NDArray[np.int64]:
     return np.array([np.isin(each.label, labels_of(DEVICES)).any() for each in sets], dtype=np.int64)
 
 
-def _places(image_ids: list[str]) -> dict[str, str | None]:
-    """Return image_id by each name it may go by; None for a name that several pictures share."""
-    place: dict[str, str | None] = {}
-    for part in ("name", "stem"):
+class _Names:
+    """Finds the picture that a path of a box file stands for.
+
+    Tables and box files may begin their paths at different folders, and a file may have been converted: one path must
+    be the end of the other, but for the suffix. Folders that differ are another picture, whatever its file is called.
+
+    Args:
+        image_ids: of the data set.
+    """
+
+    def __init__(self, image_ids: list[str]) -> None:
+        self.exact = set(image_ids)
+        self.whole: dict[tuple[str, ...], str | None] = {}
+        self.ends: dict[tuple[str, ...], str | None] = {}
         for name in image_ids:
-            key: str = getattr(PurePosixPath(name), part)
-            place[key] = None if key in place and place[key] != name else name
-    return {**place, **{name: name for name in image_ids}}
+            parts = _parts(name)
+            self.whole[parts] = name if self.whole.get(parts, name) == name else None
+            for start in range(len(parts)):
+                end = parts[start:]
+                self.ends[end] = name if self.ends.get(end, name) == name else None
+
+    def find(self, name: str) -> str | None:
+        """Return the image_id; None where there is none, or where several are meant."""
+        if name in self.exact:
+            return name
+        parts = _parts(name)
+        if parts in self.ends:
+            return self.ends[parts]
+        return next((self.whole[parts[at:]] for at in range(len(parts)) if parts[at:] in self.whole), None)
 
 
-def _recognised(name: str, place: Mapping[str, str | None]) -> str | None:
-    """Return the image_id that a file's name stands for: the whole, then the end of the path, then without its end."""
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the folders and the name of a path without its suffix; roots and dots are none."""
     path = PurePosixPath(name.replace("\\", "/"))
-    parts = [part for part in path.parts if part not in ("/", ".")]
-    for start in range(len(parts)):
-        known = place.get("/".join(parts[start:]))
-        if known is not None:
-            return known
-    return place.get(path.stem)
+    return (*(part for part in path.parts[:-1] if part not in ("/", ".")), path.stem)

@@ -88,17 +88,41 @@ def test_both_formats_agree(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("image_id", "known"),
-    [("png/1.png", True), ("train/png/1.png", True), ("other/1.jpg", True), ("png/11.png", False)],
+    [
+        ("png/1.png", True),
+        ("/data/train/png/1.png", True),
+        ("1.jpg", True),
+        ("png/1.dcm", True),
+        ("other/1.png", False),  # another folder, another picture
+        ("png/11.png", False),
+    ],
 )
 def test_pictures_are_recognised_by_path_or_name(tmp_path: Path, image_id: str, known: bool) -> None:
     assert (image_id in BoxFiles(str(write_coco(tmp_path)), NAMES).boxes(frame(image_id))) == known
 
 
 def test_a_name_that_two_pictures_share_stands_for_none(tmp_path: Path) -> None:
-    found = BoxFiles(str(write_coco(tmp_path)), NAMES).boxes(frame("a/1.png", "b/1.png"))
-    assert found == {}
-    exact = BoxFiles(str(write_coco(tmp_path)), NAMES).boxes(frame("png/1.png", "b/1.png"))
-    assert set(exact) == {"png/1.png"}
+    path = write_coco(tmp_path, lambda c: c["images"][0].update(file_name="1.png"))
+    assert BoxFiles(str(path), NAMES).boxes(frame("a/1.png", "b/1.png")) == {}
+    assert set(BoxFiles(str(path), NAMES).boxes(frame("a/1.png", "b/3.png"))) == {"a/1.png"}
+    both = BoxFiles(str(write_coco(tmp_path)), NAMES).boxes(frame("png/1.png", "png/1.jpg"))
+    assert set(both) == {"png/1.png"}
+
+
+def test_paths_may_begin_at_different_folders(tmp_path: Path) -> None:
+    """CheXpert calls every file alike: only the folders above tell the pictures apart."""
+    path = write_coco(
+        tmp_path,
+        lambda c: [
+            each.update(file_name=f"train/p{each['id']}/study1/view1_frontal.jpg") for each in c["images"]
+        ],
+    )
+    ids = [f"/data/CheXpert/train/p{number}/study1/view1_frontal.jpg" for number in (1, 2, 3)]
+    found = BoxFiles(str(path), NAMES).boxes(frame(*ids))
+    assert set(found) == set(ids[:2]) and len(found[ids[0]]) == 2
+    short = "p1/study1/view1_frontal.jpg"
+    assert set(BoxFiles(str(path), NAMES).boxes(frame(short))) == {short}
+    assert BoxFiles(str(path), NAMES).boxes(frame("p7/study1/view1_frontal.jpg")) == {}
 
 
 def test_names_may_be_left_out(tmp_path: Path) -> None:
