@@ -39,6 +39,7 @@ def main(config: DictConfig) -> None:
 def _compare(config: DictConfig) -> None:
     """Print the table of methods and controls, and write it where a folder is named for it."""
     from cfx.reporting.methods import methods_table, read_entries, read_multirun, write_methods
+    from cfx.reporting.paired import differences, paired_table, read_tables, write_paired
 
     if config.multirun and config.run:
         raise BadValue("multirun", config.multirun, "runs are named already", "give run=... or multirun=...")
@@ -48,8 +49,17 @@ def _compare(config: DictConfig) -> None:
         else read_entries([str(each) for each in config.run])
     )
     print(methods_table(entries).text())
+    found = []
+    if (
+        not config.multirun and len(entries) > 1
+    ):  # the first run named is the one that the others are held against
+        found = differences(entries, read_tables(entries))
+        if found:
+            print("\n" + paired_table(found, entries[0].method).text())
     if config.output:
-        for path in write_methods(Path(str(config.output)), entries):
+        folder = Path(str(config.output))
+        written = write_methods(folder, entries) + ([write_paired(folder, found)] if found else [])
+        for path in written:
             print(f"written to {path}")
 
 

@@ -103,11 +103,13 @@ class Entry:
         name: the run's folder.
         metrics: its `metrics.json`.
         detail: what tells it from others of the same method, such as a multirun's overrides.
+        place: its folder, None where it is known by its numbers alone.
     """
 
     name: str
     metrics: Mapping[str, Any]
     detail: str = ""
+    place: Evaluation | None = None
 
     @property
     def method(self) -> str:
@@ -152,7 +154,11 @@ def read_entries(values: Sequence[str]) -> list[Entry]:
         seen.add(place.path.resolve())
         folder = place.path.resolve()
         entries.append(
-            Entry(folder.parent.name if folder.name == "evaluation" else folder.name, place.metrics())
+            Entry(
+                folder.parent.name if folder.name == "evaluation" else folder.name,
+                place.metrics(),
+                place=place,
+            )
         )
     return entries
 
@@ -174,7 +180,7 @@ def read_multirun(folder: str) -> list[Entry]:
         place = open_evaluation(str(told["run"]))
         overrides = [each for each in told.get("overrides") or [] if not each.startswith("name=")]
         entries.setdefault(
-            place.path.resolve(), Entry(Run(told["run"]).name, place.metrics(), " ".join(overrides))
+            place.path.resolve(), Entry(Run(told["run"]).name, place.metrics(), " ".join(overrides), place)
         )
     return list(entries.values())
 
