@@ -33,7 +33,8 @@ class Task:
 
     name: the file of conf/task. finding: the label's name. views: which are used, all where empty. measurement: what
     a radiologist would measure. direction: which way that moves as the finding grows. regions: masks that the
-    context-aware loss holds. residual: weight of the grey values that an edit adds.
+    context-aware loss holds. residual: weight of the grey values that an edit adds. change: weight of every changed
+    pixel.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Task:
         default_factory=list, metadata=_one_of("heart", "left_lung", "right_lung")
     )
     residual: float = dataclasses.field(default=4.0, metadata=_at_least(0))
+    change: float = dataclasses.field(default=30.0, metadata=_at_least(0))
 
 
 @dataclasses.dataclass(frozen=True)
