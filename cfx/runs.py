@@ -373,4 +373,10 @@ class Run:
         return FileLock(self.path.parent / f".{self.path.name}.lock", timeout=timeout)
 
 
-__all__ = ["Evaluation", "Run", "append_rows", "fingerprint", "folder_name", "resolve", "slug"]
+def jobs_of(place: Path) -> list[Run]:
+    """Return the runs that a multirun's jobs have written down, in order; of a run's own folder the run itself."""
+    jobs = sorted(place.glob("*/run.json"), key=lambda file: int(file.parent.name))
+    return [Run(Path(read_json(job)["run"])) for job in jobs] or [Run(place)]
+
+
+__all__ = ["Evaluation", "Run", "append_rows", "fingerprint", "folder_name", "jobs_of", "resolve", "slug"]

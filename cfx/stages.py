@@ -229,7 +229,8 @@ class Session:
         """Train the explainer on annotated images and write its weights."""
         config, model = self.config, self.config["model"]
         _say(f"explainer: training {model['name']} in {run.name}")
-        pl.seed_everything(int(config["seed"]), workers=True, verbose=False)
+        # another explainer of the same black box on the same pictures differs by model.seed alone
+        pl.seed_everything(int(model.get("seed", config["seed"])), workers=True, verbose=False)
         data = self._data(config, model, annotations=Annotations.load(run.path / "annotations"))
         blackbox = load_black_box(run)
         module = assembly.explainer_module(config, blackbox, data.posteriors().tolist())

@@ -6,31 +6,25 @@
 Each run gives `seed<N>/metrics.json` and `seed<N>/environment.json`; the first also gives the figure.
 """
 
-import json
 import shutil
 import sys
 from pathlib import Path
+
+from cfx.runs import Run, jobs_of
 
 ROOT = Path(__file__).resolve().parent
 FIGURES = {"progressions.png": "progression.png", "validity.png": "validity.png", "ctr.png": "ctr.png"}
 
 
-def runs_of(place: Path) -> list[Path]:
-    """Return the run folders of a multirun (its jobs' `run.json`), or the run itself."""
-    jobs = sorted(place.glob("*/run.json"), key=lambda file: int(file.parent.name))
-    return [Path(json.loads(job.read_text())["run"]) for job in jobs] or [place]
-
-
-def freeze(study: Path, run: Path, first: bool) -> Path:
+def freeze(study: Path, run: Run, first: bool) -> Path:
     """Copy one run's figures into the study; returns the folder of its seed."""
-    environment = json.loads((run / "environment.json").read_text())
-    folder = study / f"seed{environment['seed']}"
+    folder = study / f"seed{run.environment()['seed']}"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run / "evaluation" / "metrics.json", folder / "metrics.json")
-    shutil.copyfile(run / "environment.json", folder / "environment.json")
+    shutil.copyfile(run.evaluation.path / "metrics.json", folder / "metrics.json")
+    shutil.copyfile(run.path / "environment.json", folder / "environment.json")
     for name, final in FIGURES.items():
-        if first and (run / "evaluation" / name).is_file():
-            shutil.copyfile(run / "evaluation" / name, study / final)
+        if first and (run.evaluation.path / name).is_file():
+            shutil.copyfile(run.evaluation.path / name, study / final)
     return folder
 
 
@@ -39,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) < 2:
         print(__doc__, file=sys.stderr)
         return 2
-    runs = [run for place in arguments[1:] for run in runs_of(Path(place))]
+    runs = [run for place in arguments[1:] for run in jobs_of(Path(place))]
     for number, run in enumerate(runs):
         print(freeze(ROOT / arguments[0], run, number == 0))
     return 0

@@ -16,13 +16,7 @@ import pandas as pd
 
 from cfx.evaluation.parts import classifier_metrics, segmenter_metrics
 from cfx.files import write_json
-from cfx.runs import Run
-
-
-def folds_of(place: Path) -> list[Run]:
-    """Return the finished run of each job of a multirun, in order."""
-    jobs = sorted(place.glob("*/run.json"), key=lambda file: int(file.parent.name))
-    return [Run(json.loads(job.read_text())["run"]) for job in jobs]
+from cfx.runs import Run, jobs_of
 
 
 def pool(runs: list[Run]) -> dict[str, Any]:
@@ -56,7 +50,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         print(__doc__, file=sys.stderr)
         return 2
-    pooled = pool(folds_of(Path(arguments[0])))
+    pooled = pool(jobs_of(Path(arguments[0])))
     write_json(Path(arguments[1]), pooled)
     print(json.dumps(pooled["pooled"], indent=2, default=float))
     return 0

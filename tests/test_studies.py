@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from cfx.runs import Run
+from cfx.errors import BadValue
+from cfx.runs import Run, jobs_of
 
 
 def script(repository: Path, name: str) -> ModuleType:
@@ -49,7 +50,7 @@ def test_each_seed_of_a_multirun_is_frozen(repository: Path, tmp_path: Path) -> 
     freeze = script(repository, "freeze")
     place = multirun(tmp_path / "multirun", [finished(tmp_path / f"r{seed}", seed) for seed in (0, 1, 2)])
     (tmp_path / "r0/evaluation/progressions.png").write_bytes(b"picture")
-    for number, run in enumerate(freeze.runs_of(place)):
+    for number, run in enumerate(jobs_of(place)):
         freeze.freeze(tmp_path / "study", run, number == 0)
     assert [
         json.loads((tmp_path / f"study/seed{s}/metrics.json").read_text())["seed"] for s in (0, 1, 2)
@@ -70,7 +71,7 @@ def test_folds_are_pooled_once_an_image(repository: Path, tmp_path: Path) -> Non
             pd.DataFrame({"image_id": names, "patient_id": names, "label": label, "posterior": posterior})
         )
     runs = [finished(tmp_path / f"f{fold}", 0, table) for fold, table in enumerate(tables)]
-    pooled = pool.pool(pool.folds_of(multirun(tmp_path / "folds", runs)))
+    pooled = pool.pool(jobs_of(multirun(tmp_path / "folds", runs)))
     assert pooled["pooled"]["n_images"] == 80 and pooled["pooled"]["auroc"] > 0.9
     assert len(pooled["auroc_by_fold"]) == 2
     with pytest.raises(ValueError, match="two folds"):
@@ -89,3 +90,16 @@ def test_a_shipped_run_names_no_folder_of_this_machine(
     assert Run(folder).config["data"]["root"] == "nih"
     assert Run(folder).part_names() == ["blackbox"]
     assert not any("private" in file.read_text(errors="ignore") for file in folder.rglob("*.yaml"))
+
+
+def test_explainers_of_different_black_boxes_are_not_set_side_by_side(
+    repository: Path, tmp_path: Path
+) -> None:
+    stability = script(repository, "stability")
+    runs = [finished(tmp_path / f"r{seed}", seed) for seed in (0, 1)]
+    stability.same_question(runs)
+    other = finished(tmp_path / "other", 2)
+    other.part("blackbox").write_weights({"a": torch.ones(2)})
+    with pytest.raises(BadValue, match="another black box"):
+        stability.same_question([*runs, other])
+    assert stability.main(["stability"]) == 2
