@@ -12,7 +12,9 @@ import cfx
 from cfx import assembly, chain
 from cfx.classifiers.networks import TransferNet
 from cfx.cli import compose
-from cfx.errors import MissingPath
+from cfx.data.attributes import ATTRIBUTES
+from cfx.errors import MissingPath, UnknownChoice
+from cfx.naming import fingerprint
 from cfx.runs import Run
 
 
@@ -229,7 +231,8 @@ def test_the_black_box_is_that_of_before_whatever_the_independent_classifier_lea
     without = {**made, "blackbox": {**made["blackbox"], "transfer": {**made["blackbox"]["transfer"]}}}
     del without["blackbox"]["transfer"]["attributes"]
     with_them, without_them = (
-        {role: fingerprint(part) for role, part in chain.part_configs(each).items()} for each in (made, without)
+        {role: fingerprint(part) for role, part in chain.part_configs(each).items()}
+        for each in (made, without)
     )
     changed = {role for role in with_them if with_them[role] != without_them[role]}
     assert changed == {"transfer"}
