@@ -130,13 +130,13 @@ def _direction(
         made[name] = figure | about
     findings = {name: figure for name, figure in made.items() if name not in ATTRIBUTES.values()}
     known = [figure["change"] for figure in findings.values() if np.isfinite(figure["change"])]
-    name, largest = worst({name: figure["change"] for name, figure in findings.items()})
+    worst_name, largest = worst({name: figure["change"] for name, figure in findings.items()})
     return {
         "findings": findings,
         "attributes": {key: made.get(name) for key, name in ATTRIBUTES.items()},
         "mean": float(np.mean(known)) if known else float("nan"),
         "worst": largest,
-        "worst_finding": name,
+        "worst_finding": worst_name,
         **about,
     }
 

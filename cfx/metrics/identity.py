@@ -101,7 +101,7 @@ def recognised(
         has no other study, there is no other patient, or a feature is not finite.
     """
     asked, known = standardised(queries, gallery), standardised(gallery, gallery)
-    made = np.isfinite(np.asarray(queries, dtype=np.float64)).all(axis=1)
+    made = np.atleast_1d(np.isfinite(np.asarray(queries, dtype=np.float64)).all(axis=1))
     found = np.full(len(asked), np.nan)
     for place, row in enumerate(map(int, rows)):
         choice = compared.get(row)
