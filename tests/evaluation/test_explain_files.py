@@ -382,7 +382,7 @@ def test_recesses_are_scored_where_there_is_a_detector(tools: Tools, tmp_path: P
     class Corners:
         threshold = np.full(len(CLASSES), 0.3)
 
-        def __call__(self, image: torch.Tensor) -> list[BoxSet]:
+        def __call__(self, image: Tensor) -> list[BoxSet]:
             left = BoxSet.of([(HEALTHY, 0.8, 0.8, 1.0, 1.0)])
             return [BoxSet(left.box, left.label, np.array([0.6]))] * len(image)
 
