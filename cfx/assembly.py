@@ -13,6 +13,7 @@ from torch import nn
 
 from cfx.build import build, takes
 from cfx.classifiers.blackbox import BlackBox
+from cfx.data.attributes import ATTRIBUTES
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.errors import BadValue, CheckpointMismatch, UnknownChoice, nearest
 from cfx.explainers.base import Explainer
@@ -21,7 +22,9 @@ from cfx.runs import Run
 
 Config = dict[str, Any]
 # Keys of a model node that the chain reads; all others are its LightningModule's.
-CHAIN_KEYS = ("name", "part", "fit", "network", "discriminator", "explainer", "prior", "transform", "watch")
+CHAIN_KEYS = (
+    "name", "part", "fit", "network", "discriminator", "explainer", "prior", "transform", "watch", "attributes",
+)  # fmt: skip
 
 
 def source(config: Config) -> Any:
@@ -81,7 +84,13 @@ def true_boxes(config: Config, data: ChestXrayDataModule, table: pd.DataFrame) -
 
 
 def findings(config: Config) -> list[str]:
-    """Return the data's findings with the task's own first, since balanced sampling and stopping look at that."""
+    """Return the data's findings with the task's own first, since balanced sampling and stopping look at that.
+
+    A classifier whose model node has `attributes` learns these beside them, last.
+
+    Raises:
+        UnknownChoice: the data have no such finding, or there is no such attribute.
+    """
     known = list(config["data"].get("findings") or [])
     finding = config["task"]["finding"]
     if known and finding not in known:
@@ -92,7 +101,14 @@ def findings(config: Config) -> list[str]:
             f"is not a finding of data={config['data']['name']}",
             f"did you mean {near!r}" if near else f"it has {', '.join(known)}",
         )
-    return [finding, *(name for name in known if name != finding)]
+    attributes = list((config.get("model") or {}).get("attributes") or [])
+    for name in attributes:
+        if name not in ATTRIBUTES.values():
+            choices = list(ATTRIBUTES.values())
+            near = nearest(str(name), choices)
+            remedy = f"did you mean {near!r}" if near else f"choose from {', '.join(choices)}"
+            raise UnknownChoice("model.attributes", name, "there is no such attribute", remedy)
+    return [finding, *(name for name in known if name != finding), *attributes]
 
 
 def network(config: Config) -> nn.Module:
@@ -141,7 +157,7 @@ def black_box_of(run: Run, finding: str) -> BlackBox:
     prior = float(trained.get_buffer("prior")[index])
     # float32 holds .1 as .100000001
     stated = None if math.isnan(prior) else round(prior, 6)
-    return BlackBox(trained, finding=finding, index=index, prior=stated)
+    return BlackBox(trained, finding=finding, index=index, prior=stated, names=known)
 
 
 def is_trained(config: Config) -> bool:

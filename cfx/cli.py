@@ -220,8 +220,8 @@ def run_verb(
                 version_base="1.3", config_path=directory or conf_dir(), config_name=config_name
             )
             command(job)()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "interrupted", file=sys.stderr)
         return INTERRUPTED
     except _Stop as stop:
         print(f"error: {stop}", file=sys.stderr)

@@ -6,7 +6,8 @@ python -m cfx.explain run=pretrained/nih_cardiomegaly input=chest.dcm dicom=true
 """
 
 import sys
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from cfx.cli import verb
 from cfx.errors import BadImage, BadValue, UnknownChoice, nearest
 
 if TYPE_CHECKING:
+    from cfx.evaluation.detecting import Finder
     from cfx.evaluation.explain_files import Settings, Tools
     from cfx.evaluation.explained import Outcome
     from cfx.loading import LoadedRun
@@ -36,10 +38,10 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     """
     from cfx.evaluation.explain_tools import Tools
     from cfx.evaluation.familiarity import Familiarity
+    from cfx.loading import DEFAULT_THRESHOLD
     from cfx.reporting.explained_figure import draw_difference, draw_explained
     from cfx.reporting.film import draw_gif, draw_mp4, video_problem
     from cfx.reporting.outlines_figure import draw_outlines
-    from cfx.reporting.run_files import number_at
 
     def wanted(name: str) -> bool:
         return pictures is None or name in pictures
@@ -50,11 +52,11 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
         raise BadValue(
             "run", str(loaded.run.path), "has no segmenter to measure with", "train it with anatomy=trained"
         )
-    measured = loaded.run.evaluation
     familiar = Familiarity.load(loaded.run)
-    threshold = number_at(measured.metrics(), "transfer.threshold") if measured.done else None
+    threshold = threshold_of(loaded)
     task = loaded.config.get("task") or {}
     ratio = task.get("measurement") == "ctr"
+    finder = finder_of(loaded)
     drawn = {
         "difference": ("difference.png", draw_difference),
         "outlines": ("outlines.png", draw_outlines),
@@ -69,13 +71,52 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
         transfer=loaded.transfer,
         size=int(loaded.config["data"]["size"]),
         run=loaded.run.name,
-        threshold=0.5 if threshold is None else threshold,
+        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
         familiar=None if familiar is None else familiar.to(next(loaded.blackbox.buffers()).device),
         draw=draw_explained if wanted("progression") else None,
         pictures=dict(each for name, each in drawn.items() if wanted(name)),
         views=tuple(loaded.config["data"].get("views") or ()),
         direction={"up": 1, "down": -1}.get(str(task.get("direction")), 0) if ratio else 0,
+        read_by=read_by_of(task, finder is not None),
+        finder=finder,
     )
+
+
+def threshold_of(loaded: "LoadedRun") -> float | None:
+    """Return the posterior from which on the independent classifier calls the finding, None where nobody chose one.
+
+    Validation patients chose it (see `cfx.calibrating`); an evaluation of the run names the one that it went by.
+    """
+    from cfx.reporting.run_files import number_at
+
+    if loaded.transfer is None:
+        return None
+    known = number_at(loaded.run.part("transfer").calibration(), "threshold")
+    measured = loaded.run.evaluation
+    return number_at(measured.metrics(), "transfer.threshold") if known is None and measured.done else known
+
+
+def finder_of(loaded: "LoadedRun") -> "Finder | None":
+    """Return the run's detector of recesses; None without one, or where it knows phantoms and the run X-rays."""
+    from cfx.chain import is_phantom
+
+    if loaded.finder is None or loaded.finder_data is None:
+        return None
+    apart = is_phantom(loaded.finder_data) and not is_phantom(loaded.config["data"])
+    return None if apart else loaded.finder
+
+
+def read_by_of(task: Mapping[str, Any], detects: bool) -> str | None:
+    """Return what a verdict goes by: the measurement that the task is read by, None where it can not be made here.
+
+    Args:
+        task: the run's task, of which `measurement` counts.
+        detects: whether there is a detector that scores recesses.
+    """
+    measurement = task.get("measurement", "ctr")
+    if measurement == "recess":
+        return "scp" if detects else None
+    return "ctr" if measurement == "ctr" else None
 
 
 def numbers_of(key: str, values: Any) -> tuple[float, ...]:
@@ -174,11 +215,48 @@ def main(config: DictConfig) -> None:
     problem = video_problem() if "mp4" in pictures else None
     if problem:
         print(problem, file=sys.stderr)
+    if loaded.transfer is not None and threshold_of(loaded) is None:
+        note = "the independent classifier calls the finding from 0.5 on: no validation patients chose its threshold"
+        print(f"warning: {note}", file=sys.stderr)
     root = place if place.is_dir() else place.parent
-    # None: a terminal gets the bar, a log does not.
+    plain = Progress(len(paths))
+    # None: a terminal gets the bar, a log a line now and then.
     with tqdm(total=len(paths), unit="image", disable=None) as bar:
-        outcomes = explain_files(paths, root, output, tools, settings, echo=lambda line: bar.update())
+
+        def echo(line: str) -> None:
+            bar.update()
+            if bar.disable:
+                plain()
+
+        outcomes = explain_files(paths, root, output, tools, settings, echo=echo)
     tell(outcomes, output)
+
+
+class Progress:
+    """Says on stderr now and then how many images are done, for logs.
+
+    Args:
+        count: images in all.
+        every: seconds between two lines at least.
+        clock: seconds that have passed.
+    """
+
+    def __init__(self, count: int, every: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.count, self.every, self.clock = count, every, clock
+        self.done = 0
+        self.began = self.told = clock()
+
+    def __call__(self) -> None:
+        """Count one image more."""
+        self.done += 1
+        now = self.clock()
+        if self.done == self.count or now - self.told < self.every:
+            return
+        self.told = now
+        left = (now - self.began) / self.done * (self.count - self.done)
+        print(
+            f"{self.done} of {self.count} images, about {left / 60:.0f} min left", file=sys.stderr, flush=True
+        )
 
 
 def tell(outcomes: "Sequence[Outcome]", output: Path) -> None:

@@ -40,7 +40,7 @@ def loaded(path: Path) -> SimpleNamespace:
     empty = lambda images: torch.zeros(len(images), 3, 16, 16)  # noqa: E731
     return SimpleNamespace(
         run=Run(path), config={"data": {"size": 16}}, explainer=Still(), blackbox=BlackBox(Mean(), finding="Edema"),
-        segmenter=empty, judge=None, transfer=None,
+        segmenter=empty, judge=None, transfer=None, finder=None, finder_data=None,
     )  # fmt: skip
 
 

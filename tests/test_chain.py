@@ -12,7 +12,9 @@ import cfx
 from cfx import assembly, chain
 from cfx.classifiers.networks import TransferNet
 from cfx.cli import compose
-from cfx.errors import MissingPath
+from cfx.data.attributes import ATTRIBUTES
+from cfx.errors import MissingPath, UnknownChoice
+from cfx.naming import fingerprint
 from cfx.runs import Run
 
 
@@ -203,8 +205,11 @@ BLACK_BOXES = sorted(path.stem for path in (Path(__file__).parent.parent / "conf
 def test_the_independent_classifier_sees_the_whole_picture_beside_every_black_box(name: str) -> None:
     path = ["blackbox.path=x"] if name in ("checkpoint", "exported") else []
     made = config(f"blackbox={name}", *path)
-    network = assembly.network({**made, "model": made["blackbox"]["transfer"]})
+    transfer = {**made, "model": made["blackbox"]["transfer"]}
+    network = assembly.network(transfer)
     assert isinstance(network, TransferNet)
+    assert assembly.findings(transfer)[-3:] == list(ATTRIBUTES.values())
+    assert network.outputs == len(assembly.findings(made)) + 3
     assert not any(isinstance(module, nn.AvgPool2d) for module in network.modules())
 
 
@@ -218,6 +223,26 @@ def test_shipped_independent_classifiers_are_built_as_their_own_configuration_sa
     box = assembly.black_box_of(run, run.config["task"]["finding"])
     size = int(run.config["data"]["size"])
     assert ((box(torch.zeros(2, 1, size, size)) - 0.5).abs() < 0.5).all()
+    assert box.names == tuple(assembly.findings(run.config)) and not set(ATTRIBUTES.values()) & set(box.names)
+
+
+def test_the_black_box_is_that_of_before_whatever_the_independent_classifier_learns_besides() -> None:
+    made = config()
+    without = {**made, "blackbox": {**made["blackbox"], "transfer": {**made["blackbox"]["transfer"]}}}
+    del without["blackbox"]["transfer"]["attributes"]
+    with_them, without_them = (
+        {role: fingerprint(part) for role, part in chain.part_configs(each).items()}
+        for each in (made, without)
+    )
+    changed = {role for role in with_them if with_them[role] != without_them[role]}
+    assert changed == {"transfer"}
+
+
+def test_an_attribute_that_is_none_is_refused() -> None:
+    made = config()
+    model = {**made["blackbox"]["transfer"], "attributes": ["Sex femal"]}
+    with pytest.raises(UnknownChoice, match="did you mean 'Sex female'"):
+        assembly.findings({**made, "model": model})
 
 
 EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf/experiment").glob("*.yaml"))

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def loaded(path: Path, with_segmenter: bool = True) -> SimpleNamespace:
     empty = lambda images: torch.zeros(len(images), 3, 16, 16)  # noqa: E731
     return SimpleNamespace(
         run=Run(path), config={"data": {"size": 16}}, explainer=Still(), blackbox=blackbox,
-        segmenter=empty if with_segmenter else None, judge=None, transfer=None,
+        segmenter=empty if with_segmenter else None, judge=None, transfer=None, finder=None, finder_data=None,
     )  # fmt: skip
 
 
@@ -208,3 +209,103 @@ def test_dicom_is_written_and_says_so_in_the_numbers(
     assert numbers["files"] == ["dicom/c000.dcm", "dicom/c100.dcm", "numbers.json"]
     assert numbers["dicom"] == "keep"
     assert all((tmp_path / "explained" / "one" / name).is_file() for name in numbers["files"])
+
+
+def with_transfer(folder: Path, calibrated: float | None = None, evaluated: float | None = None) -> Any:
+    """A loaded run with an independent classifier, and what its validation patients and its evaluation say of it."""
+    run = Run.create(folder / "run")
+    found = loaded(folder / "run")
+    found.run, found.transfer = run, BlackBox(Mean(), finding="Edema")
+    if calibrated is not None:
+        run.part("transfer").write_calibration({"threshold": calibrated})
+    if evaluated is not None:
+        run.evaluation.write_metrics({"transfer": {"threshold": evaluated}})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "evaluated", "threshold"),
+    [(0.31, None, 0.31), (0.31, 0.5, 0.31), (None, 0.42, 0.42), (None, None, 0.5)],
+)
+def test_the_independent_classifier_keeps_the_threshold_that_its_patients_chose(
+    tmp_path: Path, calibrated: float | None, evaluated: float | None, threshold: float
+) -> None:
+    assert cfx.explain.tools_of(with_transfer(tmp_path, calibrated, evaluated)).threshold == threshold
+
+
+def test_a_threshold_that_nobody_chose_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "one.png")
+    arguments = ("run=run", "input=one.png", "targets=[0,1]", "pictures=[]", "full_resolution=[]")
+    for calibrated, warned in ((None, 1), (0.3, 0)):
+        made = with_transfer(tmp_path / str(calibrated), calibrated)
+        monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device, made=made: made)
+        assert run_it(monkeypatch, *arguments, f"output=out{calibrated}") == 0
+        assert capsys.readouterr().err.count("warning: the independent classifier") == warned
+
+
+PHANTOM = {"source": {"_target_": "cfx.data.phantom.source.Phantom"}}
+XRAYS = {"source": {"_target_": "cfx.data.nih_cxr14.NihCxr14"}}
+
+
+@pytest.mark.parametrize(
+    ("measurement", "trained_on", "data", "read_by"),
+    [
+        ("ctr", None, XRAYS, "ctr"),
+        ("lung_haze", XRAYS, XRAYS, None),
+        ("recess", None, XRAYS, None),
+        ("recess", PHANTOM, XRAYS, None),
+        ("recess", PHANTOM, PHANTOM, "scp"),
+        ("recess", XRAYS, XRAYS, "scp"),
+    ],
+)
+def test_a_verdict_goes_by_what_the_task_is_read_by_and_a_phantom_detector_scores_no_x_ray(
+    tmp_path: Path, measurement: str, trained_on: Any, data: Any, read_by: str | None
+) -> None:
+    made = loaded(tmp_path / "run")
+    made.config = {"data": {"size": 16, **data}, "task": {"measurement": measurement, "direction": "up"}}
+    made.finder, made.finder_data = None if trained_on is None else object(), trained_on
+    tools = cfx.explain.tools_of(made)
+    assert tools.read_by == read_by
+    assert (tools.finder is not None) == (trained_on is data)
+    assert (tools.direction != 0) == (measurement == "ctr")
+
+
+def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter(range(0, 1000, 12))
+    progress = cfx.explain.Progress(10, every=30, clock=lambda: float(next(seconds)))
+    for _ in range(10):
+        progress()
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"{done} of 10 images, about {(10 - done) * 12 / 60:.0f} min left" for done in (3, 6, 9)]
+
+
+def test_an_interrupted_folder_ends_in_one_line_and_its_summary_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    class Tired(Still):
+        calls = 0
+
+        def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
+            Tired.calls += 1
+            if Tired.calls == 3:
+                raise KeyboardInterrupt
+            return super().explain(image, targets)
+
+    monkeypatch.chdir(tmp_path)
+    made = loaded(tmp_path / "run")
+    made.explainer = Tired()
+    monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device: made)
+    for name in "abcd":
+        picture(tmp_path / "in" / f"{name}.png")
+    arguments = ("run=run", "input=in", "output=out", "targets=[0,1]", "pictures=[]", "batch=1")
+    assert run_it(monkeypatch, *arguments) == 130
+    said = capsys.readouterr()
+    assert said.err.splitlines() == ["interrupted: 2 of 4 images done; the same command goes on from there"]
+    assert said.out == ""
+    lines = (tmp_path / "out" / "summary.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in lines[1:]] == [["a.png", "done"], ["b.png", "done"]]
+    assert run_it(monkeypatch, *arguments) == 0
+    assert "4 files: 2 explained, 2 done before, 0 failed" in capsys.readouterr().out

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from cfx.data.attributes import ATTRIBUTES
 from cfx.data.phantom.source import Phantom
 from cfx.evaluation.rows import COLUMNS
 from cfx.evaluation.summary import KEYS
@@ -51,6 +52,10 @@ def test_a_run_is_complete(smoke: Run) -> None:
     assert set(smoke.part_names()) >= {"blackbox", "transfer", "segmenter", "judge"}
     threshold = smoke.part("transfer").calibration()["threshold"]
     assert 0 < threshold < 1 and threshold != 0.5 and load_explainer(smoke).threshold == threshold
+    # view, sex and age are learnt beside the findings by the independent classifier alone
+    transfer = load_explainer(smoke).transfer
+    assert transfer is not None and transfer.names[-3:] == tuple(ATTRIBUTES.values())
+    assert not set(load_black_box(smoke).names) & set(ATTRIBUTES.values())
     environment = smoke.environment()
     assert environment["steps"] == 2 and environment["seed"] == 0
     assert str(Path.home()) not in json.dumps(environment)

@@ -39,6 +39,7 @@ class BlackBox(nn.Module):
         prior: the prevalence that the posterior refers to, in (0, 1); None where nobody has stated it.
         logit_scale: calibration of the output, `logit_scale * logit + logit_shift`.
         logit_shift: see `logit_scale`.
+        names: of all K outputs, where they are known.
 
     Raises:
         BadValue: prior outside (0, 1) or a negative index. UnknownChoice: another kind of output.
@@ -64,6 +65,7 @@ class BlackBox(nn.Module):
         prior: float | None = 0.5,
         logit_scale: float = 1.0,
         logit_shift: float = 0.0,
+        names: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if output not in OUTPUTS:
@@ -83,6 +85,7 @@ class BlackBox(nn.Module):
         self.size = size
         self.channels = channels
         self.prior = prior
+        self.names = tuple(names)
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32).reshape(1, -1, 1, 1))
         self.register_buffer("shift", torch.as_tensor(shift, dtype=torch.float32).reshape(1, -1, 1, 1))
         self.register_buffer("logit_scale", torch.tensor(float(logit_scale)))
@@ -122,6 +125,11 @@ class BlackBox(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Posterior (B,) in [0, 1] of the finding, at the stated prior, for pictures (B, 1, H, W) in [-1, 1]."""
         return torch.sigmoid(self.logit(image))
+
+    def posteriors(self, image: Tensor) -> Tensor:
+        """Posteriors (B, K) of all outputs in the order of `names`, as the network gives them."""
+        outputs: Tensor = self.network(self.prepare(image)).float()
+        return (outputs if self.output == "probability" else torch.sigmoid(outputs)).reshape(len(image), -1)
 
     @torch.no_grad()
     def recalibrate(self, scale: float, shift: float, prior: float) -> None:

@@ -77,6 +77,7 @@ class CheXpert:
         result = pd.DataFrame({"image_id": relative})
         result["path"] = [str(root / name) for name in relative]
         result["patient_id"] = [_patient(name) for name in relative]
+        result["study_id"] = [name.rpartition("/")[0] for name in relative]
         result["view"] = _views(table, relative)
         blank = pd.Series(np.nan, index=table.index)
         result["sex"] = frames.sexes(table.get("Sex", blank))

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from cfx.data import loading
 from cfx.data.annotations import Annotations
+from cfx.data.attributes import ATTRIBUTES, with_attributes
 from cfx.data.batch import Batch
 from cfx.data.boxes import Boxes, BoxTable, carry_devices, known_boxes
 from cfx.data.dataset import ChestXrayDataset, Transform
@@ -43,7 +44,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
     Args:
         source: the data set.
         size: side of the pictures in pixels; see `cfx.data.reading.to_square`.
-        findings: label columns, in the order of the labels; may be empty for a segmenter.
+        findings: label columns, in the order of the labels; may be empty for a segmenter. View, sex and age can be
+            among them, by their names in `cfx.data.attributes`.
         views: the views to keep, of PA, AP and LATERAL; where the data set knows no views at all, everything
             is kept.
         uncertain: what -1 becomes, see `cfx.data.labels.apply_policy`.
@@ -162,7 +164,8 @@ class ChestXrayDataModule(pl.LightningDataModule):
         frame = self.source.frame()
         if self.masks_from is not None:
             frame = self.masks_from.add(frame)
-        check_findings(frame, self.findings)
+        check_findings(frame, [name for name in self.findings if name not in ATTRIBUTES.values()])
+        frame = with_attributes(frame, self.findings)
         frame = loading.drop_repeats(frame, self._skip)
         frame = apply_policy(frame, self.findings, self.uncertain)
         frame = frame.assign(part=self.splits.assign(frame, self.finding))

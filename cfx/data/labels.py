@@ -36,6 +36,7 @@ TABLE_COLUMNS: Final = (
     "image_id",
     "path",
     "patient_id",
+    "study_id",
     "view",
     "sex",
     "age",

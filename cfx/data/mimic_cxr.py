@@ -75,6 +75,7 @@ class MimicCxr:
         result = pd.DataFrame({"image_id": names})
         result["path"] = [str(root / name) for name in names]
         result["patient_id"] = "p" + table["subject_id"].astype(str)
+        result["study_id"] = "s" + table["study_id"].astype(str)
         result["view"] = frames.views(table["ViewPosition"])
         people = self._people(root, table["subject_id"])
         result["sex"], result["age"] = people["sex"], people["age"]

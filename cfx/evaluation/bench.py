@@ -99,7 +99,7 @@ class Bench:
     def survey(self) -> pd.DataFrame:
         """Measure the pictures as they are; the table becomes `base`, one row a picture.
 
-        Columns: the keys, p_before, ctr_before, heart_width_before, thorax_width_before, p_transfer_before,
+        Columns: the keys, study_id, p_before, ctr_before, heart_width_before, thorax_width_before, p_transfer_before,
         ctr_true_before (from the data set's own masks), dice_heart, dice_left_lung, dice_right_lung, familiar,
         scp and angle by side.
         """
@@ -132,6 +132,8 @@ class Bench:
             text[name] = (
                 table[name].fillna("").astype(str).to_numpy() if name in table else np.full(len(table), "")
             )
+        # without a word of studies each picture is one
+        text["study_id"] = table["study_id" if "study_id" in table else "image_id"].astype(str).to_numpy()
         age = table["age"].to_numpy(dtype=np.float64) if "age" in table else np.full(len(table), np.nan)
         other = np.full(len(table), np.nan)
         if self.transfer is not None:

@@ -7,7 +7,7 @@ are at most a batch of originals and one picture at full resolution.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -190,6 +190,7 @@ def explain_files(
     Raises:
         UserError: a single file was given and could not be read, or nothing can be written to the output, or
             DICOM is asked for and can not be written here.
+        KeyboardInterrupt: as it came, with a line on how many were done; ``summary.csv`` tells of these.
 
     """
     if settings.dicom:
@@ -201,12 +202,25 @@ def explain_files(
             "output", str(output), f"can not be made ({error.strerror})", "give a folder you may write in"
         ) from error
     outcomes: dict[int, Outcome] = {}
-    for place, outcome in _outcomes(paths, root, output, tools, settings):
-        outcomes[place] = outcome
-        echo(f"{len(outcomes)}/{len(paths)} {outcome_line(outcome)}")
-    ordered = [outcomes[place] for place in range(len(paths))]
+    try:
+        for place, outcome in _outcomes(paths, root, output, tools, settings):
+            outcomes[place] = outcome
+            echo(f"{len(outcomes)}/{len(paths)} {outcome_line(outcome)}")
+    except KeyboardInterrupt:
+        _summarise(outcomes, output)
+        told = (
+            f"interrupted: {len(outcomes)} of {len(paths)} images done; the same command goes on from there"
+        )
+        raise KeyboardInterrupt(told) from None
+    return _summarise(outcomes, output)
+
+
+def _summarise(outcomes: Mapping[int, Outcome], output: Path) -> list[Outcome]:
+    """Writes ``summary.csv`` of what became of files so far, and returns it in the order of the paths."""
+    ordered = [outcomes[place] for place in sorted(outcomes)]
     table = pd.DataFrame([outcome.row() for outcome in ordered])
-    write_atomic(output / "summary.csv", lambda beside: table.to_csv(beside, index=False))
+    if ordered:
+        write_atomic(output / "summary.csv", lambda beside: table.to_csv(beside, index=False))
     return ordered
 
 

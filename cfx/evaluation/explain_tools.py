@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cfx.classifiers.blackbox import BlackBox
 from cfx.errors import BadValue, UnknownChoice, nearest
+from cfx.evaluation.detecting import Finder
 from cfx.evaluation.explained import Explained
 from cfx.explainers.base import Explainer
 
@@ -40,6 +41,9 @@ class Tools:
         draw: writes a PNG of a progression; None leaves it out.
         pictures: writes further files, by the name of each in an image's folder.
         views: the views that the run was trained on; empty where that is not known.
+        read_by: what the task is read by, `ctr` or `scp` (see `Reading.measured`); None where no verdict depends on a
+            measurement.
+        finder: detector of costophrenic recesses, or None.
         direction: 1 where the cardiothoracic ratio rises with the finding, -1 where it falls, 0 where it tells
             nothing of it.
 
@@ -57,6 +61,8 @@ class Tools:
     pictures: Mapping[str, Draw] = field(default_factory=dict)
     views: tuple[str, ...] = ()
     direction: int = 0
+    read_by: str | None = "ctr"
+    finder: Finder | None = None
 
     @property
     def files(self) -> dict[str, Draw]:
@@ -140,6 +146,8 @@ def about(tools: Tools, settings: Settings) -> dict[str, Any]:
         "method": tools.explainer.name,
         "finding": tools.blackbox.finding,
         "prior": tools.blackbox.prior,
+        "read_by": tools.read_by,
+        "limits": list(tools.explainer.ends),
         "size": tools.size,
         "targets": list(settings.targets),
         "full_resolution_targets": list(settings.full_resolution),

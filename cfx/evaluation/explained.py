@@ -12,6 +12,8 @@ Picture = npt.NDArray[np.float32]
 SCHEMA = 1
 MARK = "synthetic counterfactual"
 """Written on every drawn picture, so that none is taken for a radiograph."""
+SHORT = 0.02 + 1e-6
+"""How far from 0 and 1 a method may aim without a word: no logit of either is finite."""
 INTERPRET, DO_NOT = "interpret", "do not interpret"
 
 
@@ -45,6 +47,7 @@ class Reading:
         masks: soft (3, h, w) of heart, left lung, right lung on the padded square, where they are kept.
         heart_edges: left and right edge of the heart, fractions of the square's width.
         thorax_edges: the same of the two lungs together.
+        scp_left, scp_right: the detector's score of a healthy costophrenic recess, where the run has a detector.
 
     """
 
@@ -56,6 +59,16 @@ class Reading:
     masks: Picture | None = field(default=None, repr=False, compare=False)
     heart_edges: tuple[float, float] | None = None
     thorax_edges: tuple[float, float] | None = None
+    scp_left: float | None = None
+    scp_right: float | None = None
+
+    def measured(self, read_by: str | None) -> float | None:
+        """What a task is read by: `ctr`, `scp` (the mean of both sides); None where it was not measured."""
+        if read_by == "ctr":
+            return self.ctr
+        if read_by != "scp" or self.scp_left is None or self.scp_right is None:
+            return None
+        return (self.scp_left + self.scp_right) / 2
 
     def numbers(self) -> dict[str, float | None]:
         """The reading as JSON."""
@@ -65,6 +78,8 @@ class Reading:
             "heart_width": self.heart_width,
             "thorax_width": self.thorax_width,
             "transfer": self.transfer,
+            "scp_left": self.scp_left,
+            "scp_right": self.scp_right,
         }
 
 
@@ -101,6 +116,7 @@ class Step:
         full: the same edit at the original's resolution, where it was drawn.
         shown: the picture as it is looked at: without padding and as sharp as the method allows; grey (h, w).
         reasons: why this picture may not be interpreted, empty where it may.
+        aimed: the posterior that the method aims at for this target; None: the target itself.
 
     """
 
@@ -111,6 +127,18 @@ class Step:
     full: FullResolution | None = None
     shown: Picture | None = None
     reasons: tuple[str, ...] = ()
+    aimed: float | None = None
+
+    @property
+    def limit(self) -> float | None:
+        """The run's limit where it clearly stops short of the target, else None."""
+        short = self.aimed is not None and abs(self.aimed - self.target) > SHORT
+        return self.aimed if short else None
+
+    @property
+    def asked(self) -> str:
+        """The target in words, with the run's limit where it stops short: `1`, or `1, limit 0.9`."""
+        return f"{self.target:g}" + ("" if self.limit is None else f", limit {self.limit:g}")
 
 
 @dataclass(frozen=True)
@@ -171,7 +199,8 @@ class Explained:
         """All numbers as they go to ``numbers.json``."""
         steps = []
         for step in self.steps:
-            row: dict[str, Any] = {"target": step.target, **step.reading.numbers(), "l1": step.l1}
+            row: dict[str, Any] = {"target": step.target, "limit": step.limit}
+            row |= {**step.reading.numbers(), "l1": step.l1}
             row["verdict"] = DO_NOT if step.reasons else INTERPRET
             row["reasons"] = list(step.reasons)
             if step.full is not None:

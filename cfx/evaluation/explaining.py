@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cfx.data.reading import Float, bytes_to_tensor, to_bytes, to_square
+from cfx.evaluation.detecting import scores_of
 from cfx.evaluation.explain_tools import Tools
 from cfx.evaluation.explained import DO_NOT, INTERPRET, Explained, Reading, Step, cut_padding
 from cfx.evaluation.full_resolution import edit_series, shrunk
@@ -78,6 +79,9 @@ def _read_chunk(images: Tensor, tools: Tools) -> list[Reading]:
     posterior = tools.blackbox(images).float().cpu().numpy()
     masks = tools.segmenter(images).float().cpu().numpy()
     measured = measure(masks)
+    scp = np.full((len(images), 2), np.nan)
+    if tools.finder is not None:
+        scp = scores_of(tools.finder, images)
     other = None if tools.transfer is None else tools.transfer(images).float().cpu().numpy()
     return [
         Reading(
@@ -89,6 +93,8 @@ def _read_chunk(images: Tensor, tools: Tools) -> list[Reading]:
             masks=masks[i],
             heart_edges=_edges(measured.heart_edges[i]),
             thorax_edges=_edges(measured.thorax_edges[i]),
+            scp_left=_finite(scp[i, 0]),
+            scp_right=_finite(scp[i, 1]),
         )
         for i in range(len(images))
     ]
@@ -132,6 +138,7 @@ def draw_batch(images: Sequence[Float], tools: Tools, targets: Sequence[float]) 
     drawn = tools.explainer.explain(tensor, asked)
     readings = read_pictures(drawn.images.flatten(0, 1), tools)
     familiar = None if tools.familiar is None else tools.familiar(tensor).cpu().tolist()
+    low, high = tools.explainer.ends
     made = []
     for row, image in enumerate(images):
         first = row * (1 + len(targets))
@@ -140,7 +147,14 @@ def draw_batch(images: Sequence[Float], tools: Tools, targets: Sequence[float]) 
         one = _part(drawn, row)
         square, original, shown = _grey(tensor[row]), *_shown(image, tensor[row], one)
         steps = tuple(
-            Step(target, picture, reading, float(np.mean(np.abs(picture - square))), shown=at_size)
+            Step(
+                target,
+                picture,
+                reading,
+                float(np.mean(np.abs(picture - square))),
+                shown=at_size,
+                aimed=min(max(target, low), high),
+            )
             for target, picture, reading, at_size in zip(
                 targets, map(_grey, one.images[0, 1:]), own[1:], shown, strict=True
             )
@@ -203,8 +217,8 @@ def all_reasons(
     texts = verdicts(
         array([step.target for step in steps]),
         array([step.reading.posterior for step in steps]),
-        array([redrawn.ctr] * len(steps)),
-        array([step.reading.ctr for step in steps]),
+        None if tools.read_by is None else array([redrawn.measured(tools.read_by)] * len(steps)),
+        None if tools.read_by is None else array([step.reading.measured(tools.read_by) for step in steps]),
         transfer_after=None if tools.transfer is None else array([step.reading.transfer for step in steps]),
         threshold=tools.threshold,
         familiar=None if familiar is None else np.full(len(steps), familiar),

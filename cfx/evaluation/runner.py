@@ -14,8 +14,10 @@ from torch import Tensor
 from cfx.evaluation.bench import Bench
 from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
 from cfx.evaluation.detecting import Detecting, Finder, detector_section, recess_repeat_errors
+from cfx.evaluation.drift import others_of
 from cfx.evaluation.given import Given, measure_given
-from cfx.evaluation.judging import Judge, in_batches, repeat_error
+from cfx.evaluation.judging import Judge, repeat_error
+from cfx.evaluation.kept import Keeper, Kept, keep_real
 from cfx.evaluation.oracle import CLIP, Oracle, OracleSearch
 from cfx.evaluation.rows import (
     COLUMNS,
@@ -75,7 +77,8 @@ def evaluate(
         dataset: the pictures in the same order, with `findings` where they have more labels than one.
         judge: evaluation segmenter, (B, 1, H, W) -> soft masks (B, 3, h, w).
         task: the finding, what is measured of it, and which way that moves.
-        transfer: independent classifier of the same finding, or None.
+        transfer: independent classifier of the same finding, or None; with `names` and `posteriors` of more outputs
+            than that, drift is told by it.
         transfer_threshold: its threshold from validation patients.
         finder: evaluation detector; None: no recess score, and devices only where masks tell of them.
         boxes: true boxes of each picture, None for one that nobody looked at, for the detector's own figures; or None.
@@ -156,8 +159,13 @@ class Evaluation:
     ) -> None:
         self.bench, self.task, self.oracle = bench, task, oracle
         self.settings = bench.settings
-        self.features, self.progress = features, progress
-        self.drawn_features: dict[str, list[tuple[Array, Array]]] = {}
+        self.progress = progress
+        self.keepers: dict[str, Keeper] = {}
+        if features is not None:
+            self.keepers["features"] = Keeper(features, bench.settings.batch_size)
+        self.names: tuple[str, ...] = tuple(getattr(bench.transfer, "names", ()))
+        if len(self.names) > 1:
+            self.keepers["posteriors"] = Keeper(bench.transfer.posteriors, bench.settings.batch_size)
         self.ends = {"oracle": (CLIP, 1 - CLIP)}
 
     def subset(self, sizes: Mapping[str, int], *more: str) -> npt.NDArray[np.int64]:
@@ -233,7 +241,7 @@ class Evaluation:
                 and list(known.columns) == list(COLUMNS)
             ):
                 tables.append(known)
-                self._features_again(explainer, part)
+                self._keep_again(explainer, part)
                 continue
             if isinstance(explainer, Given):
                 rows, targets, drawn = measure_given(self.bench, explainer, part)
@@ -241,7 +249,7 @@ class Evaluation:
                 targets = np.tile(np.array(self.settings.targets), (len(part.rows), 1))
                 drawn = self.draw(explainer, part, targets, np.array([int(row) in back for row in part.rows]))
                 rows = self.bench.rows(part, targets, drawn)
-            self.keep_features("method", part, targets, drawn)
+            self.keep("method", part, targets, drawn)
             if write_part is not None:
                 write_part(number, rows)
             tables.append(rows)
@@ -312,7 +320,7 @@ class Evaluation:
             back = np.ones(len(part.rows), dtype=bool) if name != "pixel_descent" else None
             drawn = self.draw(made, part, targets, back)
             tables.append(self.bench.rows(part, targets, drawn))
-            self.keep_features(name, part, targets, drawn)
+            self.keep(name, part, targets, drawn)
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
 
     def _make(self, name: str) -> Control:
@@ -359,24 +367,21 @@ class Evaluation:
                             images[i, j], made[i, j] = answer[0].to(images), True
                 drawn = Drawn(images, part.image, made, float("nan"))
                 tables.append(self.bench.rows(part, targets, drawn))
-                self.keep_features("oracle", part, targets, drawn)
+                self.keep("oracle", part, targets, drawn)
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
 
-    def keep_features(self, name: str, part: Part, targets: Array, drawn: Drawn) -> None:
-        """Keep the features of what was drawn at the extremes, with their rows."""
-        if self.features is None:
-            return
+    def keep(self, name: str, part: Part, targets: Array, drawn: Drawn) -> None:
+        """Keep what networks give of the pictures drawn at the extremes, with their rows."""
         groups = self.bench.base["group"].to_numpy()[part.rows]
         i, j = np.nonzero(is_extreme(groups[:, None], targets) & drawn.made)
-        if len(i):
-            made = in_batches(self.features, drawn.images[i, j], self.settings.batch_size).flatten(1).numpy()
-            self.drawn_features.setdefault(name, []).append((part.rows[i], made))
+        for keeper in self.keepers.values():
+            keeper.keep(name, part.rows[i], drawn.images[i, j])
 
-    def _features_again(self, explainer: Explainer | Given, part: Part) -> None:
-        """Draw the extremes of a finished part once more for its features, which no part keeps."""
+    def _keep_again(self, explainer: Explainer | Given, part: Part) -> None:
+        """Draw the extremes of a finished part once more for what no part keeps."""
         groups = self.bench.base["group"].to_numpy()[part.rows]
         chosen = np.flatnonzero(groups != MIDDLE)
-        if self.features is None or not len(chosen):
+        if not self.keepers or not len(chosen):
             return
         some = self.bench.load(part.rows[chosen])
         if isinstance(explainer, Given):
@@ -384,27 +389,11 @@ class Evaluation:
         else:
             targets = np.array([[extreme_target(group)] for group in groups[chosen]])
             drawn = self.draw(explainer, some, targets)
-        self.keep_features("method", some, targets, drawn)
+        self.keep("method", some, targets, drawn)
 
-    def features_of_all(self) -> dict[str, tuple[Array, Array]]:
-        """Rows and features (N, d) of each method's pictures at the extremes; `real`: of both groups' pictures."""
-        if self.features is None:
-            return {}
-        found = {
-            name: (np.concatenate([rows for rows, _ in kept]), np.concatenate([made for _, made in kept]))
-            for name, kept in self.drawn_features.items()
-        }
-        rows = np.flatnonzero(self.bench.base["group"].isin([UP, DOWN]).to_numpy())
-        real = [
-            in_batches(self.features, self.bench.load(some).image, self.settings.batch_size)
-            .flatten(1)
-            .numpy()
-            for some in np.array_split(rows, max(1, -(-len(rows) // self.settings.part_size)))
-            if len(some)
-        ]
-        if real:
-            found["real"] = (rows, np.concatenate(real))
-        return found
+    def kept(self, what: str) -> Kept:
+        """What a keeper has kept, by method; nothing where there is no such keeper."""
+        return self.keepers[what].found() if what in self.keepers else {}
 
     def sample(self) -> Tensor:
         """Pictures of all groups on which repeat errors are measured, perhaps none."""
@@ -427,13 +416,15 @@ class Evaluation:
         latent: Array | None,
     ) -> Collected:
         """Everything that the metrics are made of: rows of the method, of the drawn controls, and what they need."""
+        keep_real(list(self.keepers.values()), self.bench)
         whose = "the phantom's" if self.oracle is not None else "the data's"  # only phantoms have an oracle
         return Collected(
             rows=rows,
             base=self.bench.base,
             controls=drawn,
-            features=self.features_of_all(),
-            features_name=features_name if self.features is not None else None,
+            features=self.kept("features"),
+            features_name=features_name if "features" in self.keepers else None,
+            others=others_of(self.names, self.task.finding, self.bench.table, self.kept("posteriors")),
             latent=latent,
             repeat_error=self.repeat_error(),
             threshold=self.bench.threshold,

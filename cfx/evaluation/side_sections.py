@@ -128,7 +128,7 @@ def identity_section(rows: pd.DataFrame, devices_by: str | None, resamples: int,
     by_boxes = _kept_by(rows, BY_BOXES, BY_DETECTOR, resamples, seed)
     none = {"fop": None, "fop_by": devices_by, "fop_in_edit": None, UP: None, DOWN: None}
     section = by_masks or by_boxes or none
-    return section | {"by_detector": by_boxes, "same_patient": None, "same_patient_ceiling": None}
+    return section | {"by_detector": by_boxes}
 
 
 def _kept_by(

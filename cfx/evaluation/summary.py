@@ -10,7 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from cfx.evaluation.clinical_sections import clinical_sections, with_recesses
+from cfx.evaluation.drift import Others, drift_section
 from cfx.evaluation.rows import READ_AS
+from cfx.evaluation.same_patient import same_patient_section
 from cfx.evaluation.sections import (
     DIRECTIONS,
     Section,
@@ -54,8 +56,9 @@ class Collected:
         rows: of the method.
         base: of the pictures as they are.
         controls: rows of each control that was drawn.
-        features: rows and features of each method's pictures at the extremes, and `real`.
+        features: rows and features of each method's pictures at the extremes, and of all pictures as they are (`real`).
         features_name: the feature network.
+        others: what the independent classifier says beside the finding, None where it knows nothing else.
         latent: (N,) finding before label noise, or None.
         repeat_error: of the evaluation segmenter, in CTR.
         repeat_errors: of the recess score (`scp`) and the costophrenic angle (`angle`), where they are measured.
@@ -77,6 +80,7 @@ class Collected:
     controls: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     features: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
     features_name: str | None = None
+    others: Others | None = None
     latent: Array | None = None
     repeat_error: float = float("nan")
     repeat_errors: Mapping[str, float] = field(default_factory=dict)
@@ -149,10 +153,11 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
             settings.kid_resamples,
             seed,
         ),
-        "identity": identity_section(rows, collected.devices_by, resamples, seed),
+        "identity": identity_section(rows, collected.devices_by, resamples, seed)
+        | same_patient_section(collected.features, name, collected.base, resamples, seed),
         "transfer": transfer_section(rows, collected.base, oracle, collected.threshold, resamples, seed),
         "null_test": null_section(rows, resamples, seed),
-        "drift": None,
+        "drift": drift_section(collected.others, name, collected.base, resamples, seed),
         "subgroups": subgroups(rows, collected) if name == "method" else None,
     }
     seconds = float(rows["seconds"].sum())
@@ -235,6 +240,7 @@ def warnings(metrics: Mapping[str, Any]) -> list[str]:
             found.append(f"{group}: CTR not measurable on {ctr['not_measurable']:.0%} of the pictures")
         found += _recess_warnings(metrics["clinical"].get("scp"), group)
         found += _powerless(metrics, group)
+        found += _unrecognised(metrics, group)
     return found
 
 
@@ -252,6 +258,20 @@ def _recess_warnings(scp: Mapping[str, Any] | None, group: str) -> list[str]:
     if _known(own["not_measurable"]) and own["not_measurable"] > 0.05:
         found.append(f"{group}: SCP not measurable on {own['not_measurable']:.0%} of the pictures")
     return found
+
+
+def _unrecognised(metrics: Mapping[str, Any], group: str) -> list[str]:
+    """Whether the feature network recognises real pairs of a patient at all."""
+    side = ((metrics.get("identity") or {}).get("reidentification") or {}).get(group)
+    if side is None:
+        return []
+    least, chance = side["ci95"]["same_patient_ceiling"][0], side["same_patient_chance"]
+    if not _known(least, chance) or least > chance:
+        return []
+    return [
+        f"{group}: patients are recognised by their other studies in {side['same_patient_ceiling']:.2f} of real "
+        f"pictures, by chance in {chance:.2f}: same_patient tells nothing"
+    ]
 
 
 def _powerless(metrics: Mapping[str, Any], group: str) -> list[str]:

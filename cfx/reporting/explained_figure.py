@@ -21,7 +21,7 @@ def headline_of(explained: Explained) -> str:
     """The finding, the verdict, the target it is about, and why; for above a figure."""
     finding = str(explained.about.get("finding", ""))
     said = explained.verdict + (f": {'; '.join(explained.reasons)}" if explained.reasons else "")
-    judged = f"(judged at target {explained.steps[explained.end].target:g})"
+    judged = f"(judged at target {explained.steps[explained.end].asked})"
     return " ".join(part for part in (f"{finding} –" if finding else "", said, judged) if part)
 
 
@@ -64,6 +64,7 @@ def explained_png(explained: Explained, most: int = 6) -> bytes:
         ctr=tuple(step.reading.ctr for step in steps),
         end=kept.index(explained.end),
         mark=explained.mark,
+        limits=tuple(step.limit for step in steps),
     )
     cell = float(np.clip(max(original.shape) / 64 * 1.1, 1.32, 1.9))
     figure = progression_figure(
@@ -95,8 +96,7 @@ def draw_difference(explained: Explained, path: Path) -> None:
     panels = [Panel(original, ("original", *reading_lines(explained, None)))]
     for index in ends:
         overlay = np.clip(difference_map(original, shown[index], scale), 0.0, 1.0)
-        target = explained.steps[index].target
-        lines = (f"what changed for {target:g}", *reading_lines(explained, index))
+        lines = (f"what changed for {explained.steps[index].asked}", *reading_lines(explained, index))
         panels.append(Panel(overlay, lines, mark=MARK if explained.mark else ""))
     figure = panel_figure(
         panels,

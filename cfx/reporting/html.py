@@ -12,6 +12,7 @@ from cfx.reporting.charts import ctr_figure, validity_figure
 from cfx.reporting.progression_widget import asset, source_hash
 from cfx.reporting.run_files import RunFiles, interval_at
 from cfx.reporting.sentences import limits, verdict, worse
+from cfx.reporting.side_effects import side_effects_table
 from cfx.reporting.strips_html import strips_html
 from cfx.reporting.style import png_bytes
 from cfx.reporting.tables import (
@@ -178,7 +179,12 @@ def report_html(run: RunFiles) -> str:
     )
     tables = "".join(
         table.html()
-        for table in (direction_table(metrics), controls_table(metrics), parts_table(metrics))
+        for table in (
+            direction_table(metrics),
+            controls_table(metrics),
+            side_effects_table(metrics),
+            parts_table(metrics),
+        )
         if table.rows
     )
     items = "".join(f"<li>{escape(text)}</li>" for text in limits(run))

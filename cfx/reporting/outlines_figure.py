@@ -30,7 +30,7 @@ def draw_outlines(explained: Explained, path: Path) -> None:
     original, shown = explained.pictures()
     ends = ends_of(explained)
     readings = [explained.before, *(explained.steps[index].reading for index in ends)]
-    names = ["original", *(f"target {explained.steps[index].target:g}" for index in ends)]
+    names = ["original", *(f"target {explained.steps[index].asked}" for index in ends)]
     panels = []
     for number, (picture, reading, name) in enumerate(
         zip([original, *(shown[index] for index in ends)], readings, names, strict=True)

@@ -18,21 +18,32 @@ PLAIN = {
 }
 """A clause for each reason of `cfx.evaluation.verdict`."""
 
+_RECESS = {
+    "measurement not made": "a costophrenic recess could not be found on it",
+    "shift under the reading floor": "the score of the costophrenic recesses hardly changes",
+}
+_MOVED = {
+    "ctr": f"the cardiothoracic ratio changes by more than two readers of one image differ ({READING_FLOOR})",
+    "scp": "the score of the costophrenic recesses changes",
+}
+_UNMEASURED = "what the finding is read by is not measured here"
 
-def plain_verdict(reasons: Sequence[str], checked: bool = True) -> str:
+
+def plain_verdict(reasons: Sequence[str], checked: bool = True, read_by: str | None = "ctr") -> str:
     """One sentence a reader can act on.
 
     Args:
         reasons: why the picture may not be interpreted; none where it may.
         checked: whether an independent classifier was asked.
+        read_by: what the task is read by, `ctr` or `scp`; None where that is not measured.
 
     """
     if reasons:
-        clauses = [PLAIN.get(reason, reason) for reason in reasons]
-        listed = "; ".join(clauses)
+        words = PLAIN | _RECESS if read_by == "scp" else PLAIN
+        listed = "; ".join(words.get(reason, reason) for reason in reasons)
         return f"Do not interpret this picture: {listed}."
-    also = ", and an independent classifier agrees" if checked else ""
-    return (
-        "This picture may be interpreted: the classifier gives what it was asked for, the cardiothoracic ratio "
-        f"changes by more than two readers of one image differ ({READING_FLOOR}){also}."
-    )
+    parts = ["the classifier gives what it was asked for", _MOVED.get(read_by or "", "")]
+    parts += ["an independent classifier agrees" if checked else "", "" if read_by in _MOVED else _UNMEASURED]
+    *first, last = [part for part in parts if part]
+    joint = "but" if read_by not in _MOVED else "and"
+    return f"This picture may be interpreted: {', '.join(first)}, {joint} {last}."

@@ -3,6 +3,7 @@
 
    cfxProgression.mount(root, data) builds it inside `root` and returns {select(index), destroy()}.
    data: {finding, floor, original: picture, steps: [picture + target, change, verdict], start}
+   A step's `limit` is the posterior at which the run stops short of its target.
    picture: {picture: data URI, posterior, ctr, outlines: {heart: [[[x, y], ...]]}, lines: {heart: [x0, x1, y]}}
    Everything but `picture` and `posterior` may be absent: what is not known is not shown. */
 const cfxProgression = (() => {
@@ -20,8 +21,9 @@ const cfxProgression = (() => {
     return node;
   }
 
+  const wanted = (step) => fixed(step.target, 2) + (typeof step.limit === "number" ? `, limit ${fixed(step.limit, 2)}` : "");
   const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
-  const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
+  const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 
   async function load(source) {
     const image = new Image();
@@ -282,8 +284,8 @@ const cfxProgression = (() => {
       else paint(after, images[state.index + 1], step, change);
       before.caption.textContent = "Original";
       const drawn = change ? "What changed" : "Drawn by a model";
-      after.caption.textContent = state.held ? "Original" : `${drawn}, asked for ${fixed(step.target, 2)}`;
-      const says = (item) => `classifier says ${fixed(item.posterior, 2)}${measures ? `, CTR ${fixed(item.ctr, 3)}` : ""}`;
+      after.caption.textContent = state.held ? "Original" : `${drawn}, asked for ${wanted(step)}`;
+      const says = (item) => `classifier says ${fixed(item.posterior, 2)}${measures ? `, CTR ${fixed(item.ctr, 2)}` : ""}`;
       before.canvas.setAttribute("aria-label", `Original: ${says(original)}`);
       const name = state.held ? `Original: ${says(original)}` : `${MARK} for ${fixed(step.target, 2)}: ${says(step)}`;
       after.canvas.setAttribute("aria-label", name);
@@ -291,8 +293,8 @@ const cfxProgression = (() => {
 
     function tellMeasured(step) {
       const measured = typeof step.ctr === "number";
-      ctr.replaceChildren(make("b", "", measured ? fixed(step.ctr, 3) : "not measurable"));
-      ctr.append(` original ${fixed(original.ctr, 3)}`);
+      ctr.replaceChildren(make("b", "", measured ? fixed(step.ctr, 2) : "not measurable"));
+      ctr.append(` original ${fixed(original.ctr, 2)}`);
       const moved = measured && typeof original.ctr === "number" ? step.ctr - original.ctr : null;
       const under = moved !== null && Math.abs(moved) < data.floor;
       shift.replaceChildren(make("b", under ? "under" : "", moved === null ? "–" : signed(moved)));
@@ -303,7 +305,7 @@ const cfxProgression = (() => {
       const step = steps[state.index];
       asked.textContent = fixed(step.target, 2);
       slider.value = state.index;
-      slider.setAttribute("aria-valuetext", `asked for ${fixed(step.target, 2)}, classifier says ${fixed(step.posterior, 2)}`);
+      slider.setAttribute("aria-valuetext", `asked for ${wanted(step)}, classifier says ${fixed(step.posterior, 2)}`);
       posterior.replaceChildren(make("b", "", fixed(step.posterior, 2)), bar, `original ${fixed(original.posterior, 2)}`);
       filled.style.width = `${100 * step.posterior}%`;
       tick.style.left = `${100 * step.target}%`;

@@ -51,6 +51,7 @@ class Strip:
         ctr: cardiothoracic ratio or None, a step each.
         end: which step the difference map shows.
         mark: whether drawn pictures are marked.
+        limits: where the method stops short of a target the posterior that it aims at, else None, a step each.
 
     """
 
@@ -64,6 +65,7 @@ class Strip:
     ctr: tuple[float | None, ...]
     end: int
     mark: bool = True
+    limits: tuple[float | None, ...] = ()
 
 
 def thin_targets(targets: Sequence[float], most: int) -> list[int]:
@@ -192,6 +194,15 @@ def difference_scale(pairs: Sequence[tuple[GreyImage, GreyImage]]) -> float:
     """The difference at which the colours of several maps are full: all but half a percent of the pixels lie below."""
     changes = np.concatenate([np.abs(changed - original).ravel() for original, changed in pairs])
     return max(0.05, float(np.percentile(changes, 99.5)))
+
+
+def asked_for(strip: Strip) -> list[str]:
+    """The heading of each step: what was asked for, and the run's limit where it stops short of that."""
+    limits = strip.limits or (None,) * len(strip.targets)
+    return [
+        f"asked for {target:g}" if limit is None else f"asked {target:g}, limit {limit:g}"
+        for target, limit in zip(strip.targets, limits, strict=True)
+    ]
 
 
 class _Grid:
@@ -331,7 +342,7 @@ def progression_figure(
         for number, note in enumerate(notes):
             text = shorten(note, int(grid.width * 13), placeholder=" …")
             grid.write(figure, grid.edge, 0.4 + 0.18 * number, text, NIGHT_QUIET, 8.6)
-    headings = ["original", *(f"asked for {c:g}" for c in strips[0].targets), "what changed"]
+    headings = ["original", *asked_for(strips[0]), "what changed"]
     for column, heading in enumerate(headings):
         grid.write(
             figure, grid.x(column) + grid.cell / 2, grid.header - 0.29, heading, NIGHT_TEXT, 9.5, ha="center"

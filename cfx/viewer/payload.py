@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from cfx.evaluation.explained import MARK, Reading, cut_padding
+from cfx.evaluation.explained import MARK, Explained, Reading, cut_padding
 from cfx.evaluation.marking import marked, png_info, unmarked
 from cfx.files import jsonable
 from cfx.reporting.explained_figure import explained_png
@@ -26,6 +26,12 @@ original.png      the picture as it was given, at the size it was looked at
 step_c040.png     the picture for which the classifier was asked to say 0.40, and so on
 numbers.json      posterior, cardiothoracic ratio (CTR), widths and the verdict for each of them
 """
+
+
+def read_by(explained: Explained) -> str | None:
+    """What the task is read by; see `Tools.read_by`."""
+    found = explained.about.get("read_by", "ctr")
+    return None if found is None else str(found)
 
 
 def _measured(reading: Reading) -> dict[str, Any]:
@@ -56,13 +62,14 @@ def progression_json(shown: Shown) -> dict[str, Any]:
         steps.append(
             {
                 "target": step.target,
+                "limit": step.limit,
                 **_measured(step.reading),
                 "seen": seen,
                 "picture": jpeg_uri(marked(shown.pictures[index + 1], share=MARK_SHARE), 92, note=True),
                 "change": change_uri(original, small[index], scale),
                 "verdict": {
                     "ok": not reasons,
-                    "text": plain_verdict(reasons, checked=step.reading.transfer is not None),
+                    "text": plain_verdict(reasons, step.reading.transfer is not None, read_by(explained)),
                 },
                 **shown.overlays[index + 1].numbers(),
             }
@@ -90,7 +97,8 @@ def archive(shown: Shown) -> bytes:
     explained = shown.explained
     numbers = jsonable(explained.numbers())
     for index, step in enumerate(numbers["steps"]):
-        step["verdict"] = plain_verdict(shown.reasons[index], checked=step["transfer"] is not None)
+        checked = step["transfer"] is not None
+        step["verdict"] = plain_verdict(shown.reasons[index], checked, read_by(explained))
         step["posterior_of_picture_shown"] = shown.seen[index + 1]
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:

@@ -127,3 +127,19 @@ def test_mistakes_are_named() -> None:
         BlackBox(Recorder(), finding="x", prior=0.0)
     with pytest.raises(BadValue, match=r"blackbox\.index=-1"):
         BlackBox(Recorder(), finding="x", index=-1)
+
+
+@pytest.mark.parametrize("output", ["logit", "probability"])
+def test_all_outputs_are_given_in_the_order_of_their_names(output: str) -> None:
+    box = BlackBox(
+        Recorder(probability=output == "probability"),
+        finding="b",
+        index=1,
+        output=output,
+        names=("a", "b", "c"),
+    )
+    image = torch.rand(4, 1, 8, 8)
+    found = box.posteriors(image)
+    assert box.names == ("a", "b", "c")
+    assert torch.allclose(found, (image.mean((1, 2, 3))[:, None] * torch.arange(1.0, 4.0)).sigmoid())
+    assert torch.allclose(found[:, 1], box(image), atol=1e-5)

@@ -27,6 +27,7 @@ from cfx.evaluation.explain_files import (
 )
 from cfx.evaluation.explained import Explained, Outcome, Reading, Step, outcome_table
 from cfx.explainers.base import Counterfactual
+from cfx.metrics.boxes import CLASSES, HEALTHY, BoxSet
 from cfx.reporting.explained_figure import draw_explained
 
 
@@ -353,3 +354,56 @@ def test_each_step_has_a_verdict_of_its_own(tools: Tools, tmp_path: Path) -> Non
     last, first = numbers["steps"][-1], numbers["steps"][0]
     assert (last["verdict"], last["reasons"]) == ("interpret", []) == (numbers["verdict"], numbers["reasons"])
     assert first["verdict"] == "do not interpret" and "shift under the reading floor" in first["reasons"]
+
+
+def test_a_finding_that_is_not_read_by_the_ctr_has_no_reason_of_it(tools: Tools) -> None:
+    redrawn = Reading(
+        0.1, ctr=0.5, heart_width=0.4, thorax_width=0.8, transfer=0.1, scp_left=0.9, scp_right=0.7
+    )
+
+    def reasons(read_by: str | None, **reading: Any) -> tuple[str, ...]:
+        after = replace(redrawn, posterior=0.98, transfer=0.9, **reading)
+        return reasons_against(
+            redrawn,
+            Step(1.0, np.zeros((4, 4), np.float32), after, 0.1),
+            replace(tools, read_by=read_by),
+            None,
+        )
+
+    assert reasons("ctr") == ("shift under the reading floor",)
+    assert reasons("ctr", ctr=None) == ("measurement not made",)
+    assert reasons(None) == reasons(None, ctr=None) == ()
+    assert reasons("scp", ctr=None) == ("shift under the reading floor",)
+    assert reasons("scp", scp_left=None) == ("measurement not made",)
+    assert reasons("scp", scp_left=0.2) == ()
+
+
+def test_recesses_are_scored_where_there_is_a_detector(tools: Tools, tmp_path: Path) -> None:
+    class Corners:
+        threshold = np.full(len(CLASSES), 0.3)
+
+        def __call__(self, image: Tensor) -> list[BoxSet]:
+            left = BoxSet.of([(HEALTHY, 0.8, 0.8, 1.0, 1.0)])
+            return [BoxSet(left.box, left.label, np.array([0.6]))] * len(image)
+
+    path = write(tmp_path / "in" / "chest.png", 40, 40)
+    seen = replace(tools, finder=Corners(), read_by="scp")
+    numbers = explain_files([path], path.parent, tmp_path / "out", seen, Settings(), echo=str)[0].numbers
+    assert numbers is not None and numbers["read_by"] == "scp"
+    assert numbers["original"]["scp_left"] == pytest.approx(0.6) and numbers["original"]["scp_right"] is None
+    assert numbers["reasons"] == ["measurement not made"]  # the other side is not there
+
+
+def test_the_runs_limit_stands_beside_the_target(tools: Tools, tmp_path: Path) -> None:
+    path = write(tmp_path / "in" / "chest.png", 40, 40)
+    limits = []
+    for number, ends in enumerate([(0.1, 0.9), (0.02, 0.98), (0.0, 1.0)]):
+        tools.explainer.ends = ends
+        settings = Settings(targets=(0.0, 0.5, 1.0), full_resolution=())
+        made = explain_files([path], path.parent, tmp_path / str(number), tools, settings, echo=str)[
+            0
+        ].numbers
+        assert made is not None and made["limits"] == list(ends)
+        assert [step["target"] for step in made["steps"]] == [0.0, 0.5, 1.0]
+        limits.append([step["limit"] for step in made["steps"]])
+    assert limits == [[0.1, None, 0.9], [None] * 3, [None] * 3]

@@ -12,10 +12,11 @@ from PIL import Image
 
 import cfx.reporting.explained_figure
 import cfx.reporting.outlines_figure
-from cfx.evaluation.explained import MARK, Explained
+from cfx.evaluation.explained import MARK, Explained, Reading
 from cfx.reporting.explained_figure import draw_difference, draw_explained, headline_of
 from cfx.reporting.outlines_figure import HEART, LUNGS, draw_outlines, measured
 from cfx.reporting.panels import Panel, panel_figure
+from cfx.reporting.progression_widget import asset
 
 
 @pytest.fixture
@@ -147,3 +148,23 @@ def test_a_panel_of_colours_and_one_of_grey_stand_beside_each_other() -> None:
     grey, colour = np.zeros((8, 8), dtype=np.float32), np.zeros((8, 8, 3), dtype=np.float32)
     figure = panel_figure([Panel(grey, ("one",)), Panel(colour, ("two",))], "headline", ())
     assert [axes.images[0].get_array().ndim for axes in figure.axes] == [2, 3]
+
+
+def test_a_target_beyond_the_runs_limit_is_named_with_it(
+    explained: Explained, figures: list[Figure], tmp_path: Path
+) -> None:
+    steps = tuple(replace(step, aimed=min(max(step.target, 0.1), 0.9)) for step in explained.steps)
+    limited = replace(explained, steps=steps)
+    draw_explained(limited, tmp_path / "a.png")
+    draw_outlines(limited, tmp_path / "b.png")
+    assert {"asked 0, limit 0.1", "asked 1, limit 0.9"} <= set(texts(figures[0]))
+    assert not outside(figures[0]) and not overlapping(figures[0])
+    assert {"target 0, limit 0.1", "target 1, limit 0.9"} <= set(texts(figures[1]))
+    assert "limit" in headline_of(limited) and "limit" not in headline_of(explained)
+
+
+def test_the_ratio_of_one_picture_has_as_many_digits_as_its_reading_bears() -> None:
+    reading = Reading(0.5, ctr=0.51234, heart_width=0.41234, thorax_width=0.80481, transfer=None)
+    assert measured(reading) == "CTR 0.51 = heart 0.41 / thorax 0.80"
+    assert reading.numbers()["ctr"] == 0.51234
+    assert "ctr, 3" not in asset("progression.js")

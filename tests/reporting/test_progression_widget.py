@@ -82,3 +82,12 @@ def test_every_reason_has_plain_words() -> None:
     said = plain_verdict(["target missed", "measurement not made"])
     assert said.startswith("Do not interpret") and said.count(";") == 1
     assert "0.027" in plain_verdict([]) and "independent" not in plain_verdict([], checked=False)
+
+
+def test_what_the_task_is_read_by_is_what_is_spoken_of() -> None:
+    for reasons in ([], ["measurement not made"], ["shift under the reading floor"]):
+        by_recess = plain_verdict(reasons, read_by="scp")
+        assert "recess" in by_recess and "cardiothoracic" not in by_recess and "heart" not in by_recess
+    unread = plain_verdict([], checked=False, read_by=None)
+    assert "not measured" in unread and "cardiothoracic" not in unread and "independent" not in unread
+    assert "independent classifier agrees" in plain_verdict([], read_by=None)

@@ -228,7 +228,7 @@ def test_the_reports_strips_have_the_same_knob(browser: Any, tmp_path: Path) -> 
     page.click("text=Turn the knob")
     page.wait_for_selector(".knob-slider")
     opened.turn(2)
-    assert "0.90" in opened.text(".knob-facts") and "+0.100" in opened.text(".knob-facts")
+    assert "0.90" in opened.text(".knob-facts") and "+0.10" in opened.text(".knob-facts")
     assert not page.is_visible(".cells") and opened.narrow_enough()
     page.click("text=Show all side by side")
     assert page.is_visible(".cells") and page.locator(".knob").count() == 0

@@ -1,0 +1,112 @@
+"""Is a counterfactual still the same patient? Re-identification among other studies of that patient and of others.
+
+A picture is recognised where its nearest study, by the cosine of features standardised over the gallery, is another
+study of its own patient and not one of another patient. The study that it was drawn from is never in the choice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+OTHERS = 50
+"""Other patients that a picture is compared with, at most."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one picture is compared with: rows of the gallery.
+
+    Attributes:
+        own: other studies of its patient.
+        others: a picture each of other patients.
+    """
+
+    own: Array
+    others: Array
+
+    @property
+    def chance(self) -> float:
+        """How often a choice at random finds the patient; NaN where there is nothing to choose from."""
+        if not len(self.own) or not len(self.others):
+            return float("nan")
+        return len(self.own) / (len(self.own) + len(self.others))
+
+
+def choices(
+    patients: Sequence[Any] | Array,
+    studies: Sequence[Any] | Array,
+    rows: Sequence[int] | Array,
+    others: int = OTHERS,
+    seed: int = 0,
+) -> dict[int, Choice]:
+    """What pictures of a gallery are compared with, the same for the same seed.
+
+    Args:
+        patients: (N,) patient of each picture.
+        studies: (N,) study of each picture; pictures of one study are never put against each other.
+        rows: the pictures in question.
+        others: other patients drawn at random for each picture, at most.
+        seed: of the draws.
+
+    Returns:
+        The choice of each of the rows whose patient has another study.
+    """
+    _, code = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    _, study = np.unique(np.asarray(studies, dtype=str), return_inverse=True)
+    pictures = np.split(np.argsort(code, kind="stable"), np.cumsum(np.bincount(code))[:-1])
+    found = {}
+    for row in map(int, rows):
+        own = pictures[code[row]]
+        own = own[study[own] != study[row]]
+        if not len(own):
+            continue
+        generator = np.random.default_rng([seed, row])
+        drawn = generator.choice(len(pictures), min(others + 1, len(pictures)), replace=False)
+        apart = [pictures[each] for each in drawn[drawn != code[row]][:others]]
+        places = generator.random(len(apart))
+        picked = [int(of[int(place * len(of))]) for of, place in zip(apart, places, strict=True)]
+        found[row] = Choice(own, np.array(picked, dtype=np.int64))
+    return found
+
+
+def standardised(features: Array, gallery: Array) -> Array:
+    """Features (N, d) in standard deviations from the gallery's mean, each of length 1; constant features are 0."""
+    values, reference = np.asarray(features, dtype=np.float64), np.asarray(gallery, dtype=np.float64)
+    spread = reference.std(axis=0)
+    shifted = values - reference.mean(axis=0)
+    centred = np.divide(shifted, spread, out=np.zeros_like(values), where=spread > 1e-12)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit: Array = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
+    return unit
+
+
+def recognised(
+    queries: Array, rows: Sequence[int] | Array, gallery: Array, compared: Mapping[int, Choice]
+) -> Array:
+    """Rank-1 re-identification of pictures.
+
+    Args:
+        queries: (Q, d) features, of the pictures themselves or of counterfactuals of them.
+        rows: (Q,) the picture of the gallery that each belongs to.
+        gallery: (N, d) features of the pictures as they are.
+        compared: what each is compared with, see `choices`.
+
+    Returns:
+        (Q,) 1 where the nearest study is the patient's own, 0 where it is another's (a tie too), NaN where the patient
+        has no other study, there is no other patient, or a feature is not finite.
+    """
+    asked, known = standardised(queries, gallery), standardised(gallery, gallery)
+    made = np.atleast_1d(np.isfinite(np.asarray(queries, dtype=np.float64)).all(axis=1))
+    found = np.full(len(asked), np.nan)
+    for place, row in enumerate(map(int, rows)):
+        choice = compared.get(row)
+        if choice is None or not len(choice.others) or not made[place]:
+            continue
+        own, others = known[choice.own] @ asked[place], known[choice.others] @ asked[place]
+        found[place] = float(own.max() > others.max())
+    return found
