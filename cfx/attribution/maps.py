@@ -46,13 +46,13 @@ class Settings:
     samples: int = 32
     spread: float = 0.1
     window: float = 1 / 8
-    stride: float = 1 / 32
+    stride: float = 1 / 16
     least: int = LEAST
     seed: int = 0
 
 
 def _captum() -> Any:
-    """captum's methods."""
+    """Return the module of captum's methods."""
     try:
         return importlib.import_module("captum.attr")
     except ImportError as error:

@@ -1,9 +1,9 @@
 """Deletion and insertion curves: how fast a black box changes its mind when pixels go or come, most important first.
 
 After Petsiuk, Das and Saenko, "RISE" (BMVC 2018): deletion replaces the pixels of the picture by its mean grey,
-insertion replaces those of the blurred picture by the picture's. A good map makes the score fall early in the first and
-rise early in the second. Both leave the range of real pictures, so they tell about the black box more than about chests;
-a random map and the picture's own edges must go through the same code.
+insertion replaces those of the blurred picture by the picture's. A good map makes the score fall early in the first
+and rise early in the second. Both leave the range of real pictures, so they tell about the black box more than about
+chests; a random map and the picture's own edges must go through the same code.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-STEPS = 32
+STEPS = 20
 BLUR = 0.1
 
 
