@@ -1,13 +1,14 @@
 """Saliency maps beside an explainer's own difference map, on pictures of a data set that has an oracle.
 
-Every map goes through the same curves and overlaps: those of captum, the explainer's |x_c - x| at the extreme target, and
-the controls. *Random* knows nothing, *edges* knows the picture but not the black box (Adebayo et al., NeurIPS 2018: some
-saliency maps are hardly more), *same_for_all* knows where change usually is but not this patient, *oracle* is the truth.
+Every map goes through the same curves and overlaps: those of captum, the explainer's |x_c - x| at the extreme target,
+and the controls. *Random* knows nothing, *edges* knows the picture but not the black box (Adebayo et al., NeurIPS 2018:
+some saliency maps are hardly more), *same_for_all* knows where change usually is but not this patient, *oracle* is the
+truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ def draw_sample(
     asked = torch.from_numpy(ends).float()[:, None]
     made = [
         explainer.explain(some.to(device), target.to(device))
-        for some, target in zip(image.split(BATCH), asked.split(BATCH), strict=True)
+        for some, target in zip(torch.split(image, BATCH), torch.split(asked, BATCH), strict=True)
     ]
     ids = table["image_id"].astype(str).to_numpy()[rows]
     search = OracleSearch(oracle, blackbox, finding, device=torch.device(device))
@@ -120,7 +121,7 @@ def draw_sample(
 
 
 def same_for_all(sample: Sample) -> Tensor:
-    """Mean true change of all **other** patients of the same group, (N, 1, H, W): a map that has not seen the picture."""
+    """Mean true change of all **other** patients of the same group, (N, 1, H, W): it has not seen the picture."""
     truth = overlap.difference(sample.oracle, sample.image)
     known, table = sample.reached.numpy(), sample.table
     result = torch.zeros_like(truth)
@@ -150,7 +151,7 @@ def all_maps(
             progress(method)
         signed = [
             saliency.attribution(method, blackbox, x.to(device), settings).cpu()
-            for x in sample.image.split(BATCH)
+            for x in torch.split(sample.image, BATCH)
         ]
         maps[method] = saliency.importance(method, torch.cat(signed), sample.called)
     generator = torch.Generator().manual_seed(settings.seed)
@@ -212,7 +213,12 @@ def measure(
     def curve(start: Tensor, end: Tensor, importance: Tensor) -> Array:
         parts = [
             deletion.replacement_curve(posterior, a, b, c, steps=steps, seed=seed)
-            for a, b, c in zip(start.split(BATCH), end.split(BATCH), importance.split(BATCH), strict=True)
+            for a, b, c in zip(
+                torch.split(start, BATCH),
+                torch.split(end, BATCH),
+                torch.split(importance, BATCH),
+                strict=True,
+            )
         ]
         p = torch.cat(parts).double().numpy()
         return np.where(called[:, None], p, 1 - p)
@@ -248,8 +254,3 @@ def measure(
         in_batches(posterior, grey, 256).double().numpy(),
         in_batches(posterior, blur, 256).double().numpy(),
     )
-
-
-def methods_of(maps: Sequence[str]) -> list[str]:
-    """Names of maps without the controls."""
-    return [name for name in maps if name not in CONTROLS]

@@ -1,4 +1,4 @@
-"""Figures of a comparison of saliency maps: means over patients with their intervals, and the explainer against each."""
+"""Figures of a comparison of saliency maps: means over patients with intervals, and the explainer against each."""
 
 from typing import Any
 

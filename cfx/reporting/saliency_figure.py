@@ -72,7 +72,7 @@ def maps_figure(patients: Sequence[Patient], methods: Sequence[str]) -> Figure:
     figure = new_figure(width, height, NIGHT)
     for row, patient in enumerate(patients):
         y = 1 - (top + row * (cell + gap) + cell) / height
-        text = {"color": NIGHT_TEXT, "fontsize": 7.5, "va": "center", "linespacing": 1.6}
+        text: dict[str, Any] = {"color": NIGHT_TEXT, "fontsize": 7.5, "va": "center", "linespacing": 1.6}
         figure.text(0.1 / width, y + cell / height / 2, "\n".join(patient.lines), **text)
         for column, name in enumerate(["picture", *methods]):
             x = (left + column * (cell + gap)) / width
@@ -119,7 +119,7 @@ def curves_figure(metrics: Mapping[str, Any]) -> Figure:
             for name in names:
                 values = [np.nan if v is None else v for v in metrics["curves"][name][group][kind]]
                 at = np.linspace(0, 1, len(values))
-                style = {"color": _COLOURS[name], "linestyle": _DASHES.get(name, "-")}
+                style: dict[str, Any] = {"color": _COLOURS[name], "linestyle": _DASHES.get(name, "-")}
                 axes.plot(
                     at, values, linewidth=2.2 if name == "explainer" else 1.2, label=NAMES[name], **style
                 )

@@ -8,6 +8,7 @@ Writes `metrics.json`, `rows.csv`, `maps.png` and `curves.png` into `output` (th
 
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def figures_of(
         **summarise(sample, measured, seed=seed),
         "environment": environment.describe(
             seed=seed, steps=0, minutes=minutes, device=device, peak_mib=peak_mib(), threads=torch.get_num_threads(),
-            captum=environment.metadata.version("captum"),
+            captum=version("captum"),
         ),
     }  # fmt: skip
     plain: dict[str, Any] = jsonable(figures)
