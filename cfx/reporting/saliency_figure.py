@@ -109,11 +109,11 @@ def curves_figure(metrics: Mapping[str, Any]) -> Figure:
         metrics: as `cfx.evaluation.saliency_summary.summarise` gives them.
 
     """
-    figure = new_figure(11.5, 7.4)
-    groups = {"up": "under 0.2: calls it absent", "down": "over 0.8: calls it present"}
+    figure = new_figure(11.5, 7.8)
+    groups = {"up": "under 0.2: the call is absent", "down": "over 0.8: the call is present"}
     names = [name for name in NAMES if name in metrics["methods"]]
     for row, (group, called) in enumerate(groups.items()):
-        bottom = 0.585 - 0.475 * row
+        bottom = 0.605 - 0.475 * row
         for column, kind in enumerate(("deletion", "insertion")):
             axes = figure.add_axes((0.06 + 0.265 * column, bottom, 0.215, 0.335))
             for name in names:
@@ -128,7 +128,9 @@ def curves_figure(metrics: Mapping[str, Any]) -> Figure:
             y = "posterior of the call" if column == 0 else ""
             tidy(axes, f"{kind.capitalize()}, {better}", "share of pixels replaced", y)
         _overlaps(figure, (0.72, bottom, 0.26, 0.335), metrics, group, names)
-        figure.text(0.015, bottom + 0.385, f"Pictures {called}", fontsize=10, color=QUIET, va="bottom")
+        figure.text(
+            0.015, bottom + 0.38, f"Posterior of the finding {called}", fontsize=10, color=QUIET, va="bottom"
+        )
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=5, fontsize=8, frameon=False, loc="lower center", labelcolor=INK)
     return figure

@@ -3,7 +3,7 @@
     python experiments/saliency/run.py run=runs/cardiomegaly-phantom-explainer-0123abcd
     python experiments/saliency/run.py run=... images=60 output=folder device=cpu
 
-Writes `metrics.json`, `rows.csv`, `maps.png` and `curves.png` into `output` (this folder unless told).
+Writes `metrics.json`, `maps.png` and `curves.png` into `output` (this folder unless told).
 """
 
 import sys
@@ -21,7 +21,7 @@ from cfx.attribution.maps import Settings
 from cfx.errors import BadValue, UnknownChoice, UserError, nearest
 from cfx.evaluation.saliency import Measured, Sample, all_maps, draw_sample, measure
 from cfx.evaluation.saliency_summary import summarise
-from cfx.files import jsonable, write_atomic, write_json
+from cfx.files import jsonable, write_json
 from cfx.fitting import peak_mib
 from cfx.loading import LoadedRun, load_explainer
 from cfx.metrics import overlap
@@ -153,8 +153,6 @@ def main(arguments: list[str]) -> int:
         maps_figure(patients_of(sample, maps), [name for name in SHOWN if name in maps]), output / "maps.png"
     )
     save_png(curves_figure(metrics), output / "curves.png")
-    rows = measured.rows.round(5)
-    write_atomic(output / "rows.csv", lambda beside: rows.to_csv(beside, index=False))
     write_json(output / "metrics.json", metrics)
     print(output / "metrics.json")
     return 0
