@@ -113,7 +113,7 @@ def curves_figure(metrics: Mapping[str, Any]) -> Figure:
     groups = {"up": "under 0.2: the call is absent", "down": "over 0.8: the call is present"}
     names = [name for name in NAMES if name in metrics["methods"]]
     for row, (group, called) in enumerate(groups.items()):
-        bottom = 0.605 - 0.475 * row
+        bottom = 0.585 - 0.46 * row
         for column, kind in enumerate(("deletion", "insertion")):
             axes = figure.add_axes((0.06 + 0.265 * column, bottom, 0.215, 0.335))
             for name in names:
