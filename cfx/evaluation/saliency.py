@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from cfx.attribution import maps as saliency
+from cfx.errors import EmptySplit
 from cfx.evaluation.judging import in_batches
 from cfx.evaluation.oracle import Oracle, OracleSearch
 from cfx.evaluation.rows import PictureSet
@@ -89,6 +90,9 @@ def draw_sample(
 
     Returns:
         `Sample`, in the order of the table.
+
+    Raises:
+        EmptySplit: both groups are empty.
     """
     everyone = torch.cat(
         [dataset.batch(range(k, min(k + 256, len(table))))["image"] for k in range(0, len(table), 256)]
@@ -98,6 +102,13 @@ def draw_sample(
     rows = np.sort(
         np.concatenate([random.permutation(np.flatnonzero(group == g))[:images] for g in (UP, DOWN)])
     )
+    if not len(rows):
+        raise EmptySplit(
+            "run",
+            finding,
+            "the black box is sure of no picture (none under 0.2 or over 0.8)",
+            "give a run whose black box is trained",
+        )
     image, ends = everyone[rows], np.array([extreme_target(str(g)) for g in group[rows]])
     asked = torch.from_numpy(ends).float()[:, None]
     made = [

@@ -152,7 +152,8 @@ def _overlaps(
             continue
         axes.plot([found["low"], found["high"]], [place, place], color=_COLOURS[name], linewidth=2)
         axes.plot([found["mean"]], [place], "o", color=_COLOURS[name], markersize=5)
-    axes.axvline(metrics["groups"][group]["changed_share"], color=QUIET, linewidth=0.8, linestyle=":")
+    if metrics["groups"][group]["changed_share"] is not None:
+        axes.axvline(metrics["groups"][group]["changed_share"], color=QUIET, linewidth=0.8, linestyle=":")
     axes.set_xlim(0, 1)
     tidy(axes, "Overlap with the truth", "average precision (dotted: chance)", "")
     axes.set_yticks(range(len(some)), [NAMES[name] for name in reversed(some)], fontsize=8, color=INK)
