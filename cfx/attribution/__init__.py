@@ -1,0 +1,1 @@
+"""Saliency maps of a black box, to stand beside the explainers' own difference maps."""
