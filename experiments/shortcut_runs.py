@@ -1,6 +1,6 @@
 """Measure how a finished run's edits, black box and CTR stand to a planted shortcut: for studies that plant one.
 
-    python experiments/shortcut_runs.py runs/cardiomegaly-phantom_shortcut-explainer-0123abcd ...
+    python -m experiments.shortcut_runs runs/cardiomegaly-phantom_shortcut-explainer-0123abcd ...
 
 Each run of an explainer, or multirun of such, is read with `cfx.loading`; what was measured is written beside its
 metrics.json as evaluation/shortcut.json and not measured again. It is a script and no part of every evaluation, since
@@ -21,6 +21,7 @@ from torch import Tensor
 from cfx import assembly
 from cfx.data.masks import read_devices
 from cfx.data.phantom.oracle import PhantomOracle
+from cfx.data.source import Source
 from cfx.evaluation.judging import in_batches, judge_images
 from cfx.files import write_json
 from cfx.loading import LoadedRun, load_explainer
@@ -158,7 +159,7 @@ def measure(run: Run) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "groups": rule,
         "n_images": len(table),
-        "blackbox": blackbox_section(loaded, data.source.oracle(), table, label, posterior),
+        "blackbox": blackbox_section(loaded, data.source, table, label, posterior),
     }
     for group in (UP, DOWN):
         rows = np.flatnonzero(found == group)
@@ -168,10 +169,11 @@ def measure(run: Run) -> dict[str, Any]:
 
 
 def blackbox_section(
-    loaded: LoadedRun, oracle: PhantomOracle, table: pd.DataFrame, label: Array, posterior: Array
+    loaded: LoadedRun, source: Source, table: pd.DataFrame, label: Array, posterior: Array
 ) -> dict[str, Any]:
     """AUROC as it is, with the shortcut swapped in every picture, and with it dealt out by chance."""
-    if "shortcut" not in table:
+    oracle = source.oracle()
+    if "shortcut" not in table or not isinstance(oracle, PhantomOracle):
         return {"auroc": reliance(posterior, posterior, label, label == 1, label == 1)["as_is"]}
     names, there = table["image_id"].tolist(), table["shortcut"].to_numpy() > 0
     drawn = [oracle.with_shortcut(names, torch.full((len(names),), present)) for present in (True, False)]
