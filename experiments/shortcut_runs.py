@@ -10,7 +10,7 @@ only planted phantoms have a shortcut, and since it draws only the pictures that
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,14 @@ FEWEST = 10
 """Fewer pictures under 0.2 or over 0.8 are no group."""
 
 
+class Everyone(NamedTuple):
+    """CTR (N,), recorded label (N,) and patient (N,) of all pictures of the split."""
+
+    ctr: Array
+    label: Array
+    patients: Array
+
+
 def runs_of(place: Path) -> list[Path]:
     """Return the run folders of a multirun (its jobs' `run.json`), or the run itself."""
     jobs = sorted(place.glob("*/run.json"), key=lambda file: int(file.parent.name))
@@ -64,7 +72,7 @@ def groups_of(posterior: Array) -> tuple[Array, str]:
 def counterfactuals(loaded: LoadedRun, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Pictures (N, 1, H, W) at their targets (N,), and the method's own output at c = p(x)."""
     drawn, net = [], []
-    for image, target in zip(images.split(BATCH), targets.split(BATCH), strict=True):
+    for image, target in zip(torch.split(images, BATCH), torch.split(targets, BATCH), strict=True):
         own = loaded.blackbox(image).detach()
         made = loaded.explainer.explain(image, torch.stack([target, own], dim=1)).images.detach()
         drawn.append(made[:, 0])
@@ -89,16 +97,15 @@ def with_interval(values: Array, boot: PatientBootstrap) -> dict[str, Any]:
 
 
 def direction_section(
-    group: str, loaded: LoadedRun, images: Tensor, table: pd.DataFrame, gap: tuple[Array, Array]
+    group: str, loaded: LoadedRun, images: Tensor, table: pd.DataFrame, rows: Array, everyone: Everyone
 ) -> dict[str, Any]:
     """Figures of one group at the target it is asked for.
 
     Args:
         group: up or down. loaded: the run.
-        images: (N, 1, H, W) of the group. table: their rows, with `row` in the split.
-        gap: the CTR of the split's pictures and their recorded labels: what a shift is divided by.
+        images: (N, 1, H, W) of the group. table: of the group. rows: (N,) their places among everyone.
+        everyone: of the split, whose gap a shift is divided by.
     """
-    ctr, label = gap
     targets = torch.full((len(images),), extreme_target(group))
     after, net = counterfactuals(loaded, images, targets)
     judge = loaded.judge or loaded.segmenter
@@ -110,7 +117,7 @@ def direction_section(
         "reach": with_interval(reached(arrived, group), boot),
         "p_after": with_interval(arrived, boot),
         "ctr_shift_net": with_interval(shift, boot),
-        "gap_closed": closed(group, shift, table["row"].to_numpy(), ctr, label, table["everyone"].iloc[0]),
+        "gap_closed": closed(group, shift, rows, everyone),
     }
     if "shortcut_path" in table:
         size = images.shape[-1]
@@ -124,15 +131,14 @@ def direction_section(
     return section
 
 
-def closed(
-    group: str, shift: Array, rows: Array, ctr: Array, label: Array, patients: Array
-) -> dict[str, Any]:
+def closed(group: str, shift: Array, rows: Array, everyone: Everyone) -> dict[str, Any]:
     """Share of the gap between pictures with and without the recorded finding that a group's shift closes.
 
     The gap is of the finding and not of the black box's own groups: those of one that reads no heart do not differ.
     Positive towards the group asked for; patients are resampled for shift and gap together.
     """
-    boot = PatientBootstrap(patients, RESAMPLES)
+    ctr, label = everyone.ctr, everyone.label
+    boot = PatientBootstrap(everyone.patients, RESAMPLES)
     spread = np.full(len(ctr), np.nan)
     spread[rows] = shift
     moved, moves = boot.mean(spread)
@@ -154,8 +160,7 @@ def measure(run: Run) -> dict[str, Any]:
     found, rule = groups_of(posterior)
     label = table[config["task"]["finding"]].to_numpy(dtype=np.float64)
     ctr = judge_images(loaded.judge or loaded.segmenter, images).ctr
-    patients = table["patient_id"].to_numpy()
-    table = table.assign(row=np.arange(len(table)), everyone=[patients] * len(table))
+    everyone = Everyone(ctr, label, table["patient_id"].to_numpy())
     metrics: dict[str, Any] = {
         "groups": rule,
         "n_images": len(table),
@@ -163,8 +168,8 @@ def measure(run: Run) -> dict[str, Any]:
     }
     for group in (UP, DOWN):
         rows = np.flatnonzero(found == group)
-        some = table.iloc[rows]
-        metrics[group] = direction_section(group, loaded, images[torch.from_numpy(rows)], some, (ctr, label))
+        some = images[torch.from_numpy(rows)]
+        metrics[group] = direction_section(group, loaded, some, table.iloc[rows], rows, everyone)
     return metrics
 
 
