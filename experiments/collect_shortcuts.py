@@ -10,6 +10,7 @@ their intervals, commit and device; `bars` the extremes over seeds, by arm, loss
 import json
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def figure_of(row: Row, name: str, group: str) -> float | None:
 def bars(rows: Sequence[Row]) -> dict[str, Any]:
     """Return least, mean and greatest over seeds of each figure, by arm, loss, strength and direction.
 
-    A case with a seed that was not measured is null, so that no bar is met by leaving seeds out.
+    A case with a seed that was not measured is null, so that no bar is met by leaving seeds out. `steps` holds, for an
+    arm and loss, the least step of the mean over seeds from one strength to the next and the greatest.
     """
     tree: dict[str, Any] = {}
     for row in rows:
@@ -82,7 +84,7 @@ def bars(rows: Sequence[Row]) -> dict[str, Any]:
                 case.setdefault(group, {}).setdefault(name, []).append(figure_of(row, name, group))
             ends = (row[group]["gap_closed"]["ci95"] or [None, None]) if group in row else [None, None]
             case[group].setdefault("gap_closed_ci95", []).extend(ends)
-    return {
+    found: dict[str, Any] = {
         by: {
             loss: {
                 strength: {
@@ -95,6 +97,22 @@ def bars(rows: Sequence[Row]) -> dict[str, Any]:
         }
         for by, losses in tree.items()
     }
+    for cases in (cases for losses in found.values() for cases in losses.values()):
+        rising = [cases[strength] for strength in sorted(cases, key=float)]
+        cases["steps"] = {
+            group: {name: _steps([case[group][name]["mean"] for case in rising]) for name in FIGURES}
+            for group in (UP, DOWN)
+        }
+    return found
+
+
+def _steps(means: Sequence[float | None]) -> dict[str, float | int | None]:
+    """Return the least and the greatest step between neighbours; null where a mean is missing or there is one alone."""
+    known = [value for value in means if value is not None]
+    if len(known) < max(2, len(means)):
+        return {"least": None, "most": None, "n": len(known)}
+    steps = [after - before for before, after in pairwise(known)]
+    return {"least": min(steps), "most": max(steps), "n": len(known)}
 
 
 def _extremes(values: Sequence[float | None]) -> dict[str, float | int | None]:
