@@ -127,7 +127,7 @@ def evaluate_into(
         finder=finder,
         boxes=None if finder is None else assembly.true_boxes(config, data, table),
         finder_trained_on=(loaded.finder_data or {}).get("name"),
-        oracle=data.source.oracle(),
+        oracle=data.source.oracle() if node.oracle else None,
         settings=settings,
         features=LastLinear(loaded.transfer) if loaded.transfer is not None else None,
         features_name=FEATURES,

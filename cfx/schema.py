@@ -107,7 +107,8 @@ class EvaluationNode:
 
     split: which patients. targets: the grid of posteriors asked for, from 0 to 1. batch_size: images a network sees at
     a time. control_images, descent_images, return_images: images a direction for the controls, for pixel descent, for
-    the way back. oracle_grid_images: for which the oracle answers the whole grid. resamples: bootstrap samples.
+    the way back. oracle_grid_images: for which the oracle answers the whole grid. resamples: bootstrap samples. oracle:
+    whether a phantom's oracle is asked at all.
 
     Raises:
         BadValue: the targets do not rise from 0 to 1.
@@ -121,6 +122,7 @@ class EvaluationNode:
     oracle_grid_images: int = dataclasses.field(metadata=_at_least(0))
     return_images: int = dataclasses.field(metadata=_at_least(0))
     resamples: int = dataclasses.field(metadata=_at_least(1))
+    oracle: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a grid that does not rise from 0 to 1."""

@@ -2,7 +2,7 @@
 
 Wires, lines and tubes are polylines of given radius whose chord is that of a cylinder; cans and electrodes
 are flat plates. Every class has a bit: 1 pacemaker (can and leads), 2 central line, 4 endotracheal tube, 8 ECG
-wires, 16 text marker.
+wires, 16 text marker, 32 the marker that a shortcut is planted by (its box).
 """
 
 from __future__ import annotations
@@ -18,12 +18,27 @@ from torch import Tensor
 from cfx.data.phantom.geometry import Grid, Values, plane
 from cfx.data.phantom.glyphs import bitmap
 
-CLASSES: dict[int, str] = {1: "pacemaker", 2: "central_line", 4: "tube", 8: "ecg", 16: "text_marker"}
+CLASSES: dict[int, str] = {
+    1: "pacemaker",
+    2: "central_line",
+    4: "tube",
+    8: "ecg",
+    16: "text_marker",
+    32: "shortcut_marker",
+}
 """Bit of each class in the device files, and its name in boxes.csv."""
 
 SUPPORT = ("pacemaker", "central_line", "tube", "ecg")
 """Columns that say whether a patient carries a support device (text markers are none)."""
 
+
+SHORTCUT = "shortcut_marker"
+"""Column of the patients with the marker of a planted shortcut, which ordinary phantoms do not have; and its class."""
+
+SHORTCUT_TEXT, SHORTCUT_PLACE = "H", (-0.84, 0.78)
+"""That marker: a letter which no other marker has, twice as large, in a corner where no other marker stands."""
+
+_MARKERS = tuple(list(CLASSES.values()).index(name) for name in ("text_marker", SHORTCUT))
 
 LARGEST_ZOOM = 1.4
 """Zoom up to which lines are drawn without gaps."""
@@ -46,7 +61,7 @@ class Equipment:
 
     Attributes:
         path: (B, H, W) added path length.
-        cover: bool (B, 5, H, W) where each class is, in the order of CLASSES.
+        cover: bool (B, 6, H, W) where each class is, in the order of CLASSES.
     """
 
     path: Tensor
@@ -71,7 +86,7 @@ def draw(values: Values, where: Grid) -> Equipment:
         drawn = paint(some, part)
         path.index_add_(0, rows, drawn)
         cover[rows, channel] = drawn > 0.04
-    _markers(values, where, path, cover)
+    _markers(values, path, cover)
     return Equipment(path, cover)
 
 
@@ -176,9 +191,10 @@ def _ecg(values: Values, where: Grid) -> Tensor:
     return torch.maximum(nearest, _tubes(where, torch.cat(wires, dim=1), 0.009) * 0.55)
 
 
-def _markers(values: Values, where: Grid, path: Tensor, cover: Tensor) -> None:
-    """Stamp letters of lead on the film, in place: L or R by the shoulder, AP PORTABLE along the top."""
+def _markers(values: Values, path: Tensor, cover: Tensor) -> None:
+    """Stamp letters of lead on the film, in place: L or R by the shoulder, AP PORTABLE along the top, a shortcut's."""
     size = path.shape[-1]
+    shortcut = values.get(SHORTCUT)
     for row in range(len(path)):
         if float(values["marker"][row]) > 0:
             left = float(values["marker_left"][row]) > 0
@@ -200,9 +216,20 @@ def _markers(values: Values, where: Grid, path: Tensor, cover: Tensor) -> None:
                 (-0.42, float(values["portable_y"][row])),
                 max(1, size // 128),
             )
+        if shortcut is not None and float(shortcut[row]) > 0:
+            _stamp(path, cover, row, SHORTCUT_TEXT, SHORTCUT_PLACE, max(1, size // 32), boxed=True)
 
 
-def _stamp(path: Tensor, cover: Tensor, row: int, text: str, centre: tuple[float, float], dot: int) -> None:
+def _stamp(
+    path: Tensor,
+    cover: Tensor,
+    row: int,
+    text: str,
+    centre: tuple[float, float],
+    dot: int,
+    boxed: bool = False,
+) -> None:
+    """Stamp a text; what is covered are its letters, or where `boxed` the whole box, as the marker of a shortcut."""
     size = path.shape[-1]
     letters: NDArray[np.float32] = np.kron(bitmap(text), np.ones((dot, dot), dtype=np.float32))
     height, width = letters.shape
@@ -210,4 +237,5 @@ def _stamp(path: Tensor, cover: Tensor, row: int, text: str, centre: tuple[float
     left = min(max(round((centre[0] + 1.0) / 2.0 * size - width / 2), 0), size - width)
     lead = torch.from_numpy(letters)
     path[row, top : top + height, left : left + width] += 2.0 * lead
-    cover[row, -1, top : top + height, left : left + width] |= lead > 0
+    channel = _MARKERS[1] if boxed else _MARKERS[0]
+    cover[row, channel, top : top + height, left : left + width] |= (lead > 0) | boxed

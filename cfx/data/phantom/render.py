@@ -29,7 +29,7 @@ class Drawn:
     Attributes:
         grey: float32 (B, S, S) in [0, 1], before the 8-bit file.
         masks: bool (B, 3, M, M): heart, left lung, right lung, M = mask_side(S).
-        devices: bool (B, 5, S, S) by class, or None where not asked for.
+        devices: bool (B, 6, S, S) by class, or None where not asked for.
         ctr: float64 (B,).
     """
 

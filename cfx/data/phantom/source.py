@@ -6,8 +6,8 @@ import json
 import logging
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from cfx.data.phantom import write
 from cfx.data.phantom.anatomy import site as site_of
 from cfx.data.phantom.oracle import PhantomOracle
 from cfx.data.phantom.recess import boxes_of
+from cfx.data.phantom.shortcut import shortcut_of
 from cfx.errors import BadValue
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ class Phantom(CheXpert):
         seed: seed of patients and noise.
         site: "A", or "B" with another detector, other exposure and other anatomy.
         correlated: findings go together instead of independently.
+        shortcut: {by: marker | pacemaker, strength: 0 to 1}, a sign that goes with the recorded label of cardiomegaly;
+            None plants none (see `cfx.data.phantom.shortcut`).
+        shuffle_labels: recorded labels belong to other patients in training and validation, never in the test part.
 
     Raises:
         BadValue: a size or a number of patients that can not be drawn.
@@ -51,12 +55,22 @@ class Phantom(CheXpert):
         seed: int = 0,
         site: str = "A",
         correlated: bool = False,
+        shortcut: Mapping[str, Any] | None = None,
+        shuffle_labels: bool = False,
     ) -> None:
         counts = dict(patients) if patients is not None else {"train": 6600, "valid": 400, "test": 1100}
         _check(size, counts, seed)
         site_of(site)
         numbers = {part: int(counts[part]) for part in write.FIRST}
-        self.recipe = write.Recipe(int(size), numbers, int(seed), site, bool(correlated))
+        self.recipe = write.Recipe(
+            int(size),
+            numbers,
+            int(seed),
+            site,
+            bool(correlated),
+            shortcut=shortcut_of(shortcut),
+            shuffle_labels=bool(shuffle_labels),
+        )
         place = Path(root).expanduser() / _folder_name(self.recipe)
         super().__init__(write.folder(place))
         self._place = place
@@ -77,13 +91,21 @@ class Phantom(CheXpert):
         return f"phantom written: {parts}; Bayes posterior {ranges}"
 
     def frame(self) -> pd.DataFrame:
-        """CheXpert's table with `mask_path` and `device_path`; writes the phantom first if it is missing."""
+        """CheXpert's table with `mask_path` and `device_path`; writes the phantom first if it is missing.
+
+        With a planted shortcut also `shortcut` (1 there, 0 not) and `shortcut_path`, a picture above 0 where it stands
+        or would stand.
+        """
         self.prepare()
         frame = super().frame()
         root = self.folder()
         stems = frame["image_id"].str.removesuffix(".jpg") + ".png"
         frame["mask_path"] = [str(root / "masks" / stem) for stem in stems]
         frame["device_path"] = [str(root / "devices" / stem) for stem in stems]
+        if self.recipe.shortcut is not None:
+            there = self.truth().set_index("image_id")["shortcut"]
+            frame["shortcut"] = there.loc[frame["image_id"].tolist()].to_numpy()
+            frame["shortcut_path"] = [str(root / "shortcut" / stem) for stem in stems]
         return frame
 
     def truth(self) -> pd.DataFrame:
@@ -96,8 +118,10 @@ class Phantom(CheXpert):
         return boxes_of(self.truth(), pd.read_csv(self.folder() / "boxes.csv"), self.recipe.size, frame)
 
     def oracle(self) -> PhantomOracle:
-        """Draws these patients at other severities."""
-        return PhantomOracle(self.truth(), self.recipe.seed, self.recipe.size)
+        """Draws these patients at other severities, and with or without a planted shortcut."""
+        planted = self.recipe.shortcut
+        by = None if planted is None else planted.by
+        return PhantomOracle(self.truth(), self.recipe.seed, self.recipe.size, by)
 
 
 def _check(size: int, patients: Mapping[str, int], seed: int) -> None:
@@ -119,5 +143,5 @@ def _check(size: int, patients: Mapping[str, int], seed: int) -> None:
 
 def _folder_name(recipe: write.Recipe) -> str:
     """A folder name that differs whenever the recipe does, so that phantoms never replace one another."""
-    mark = zlib.crc32(json.dumps(asdict(recipe), sort_keys=True).encode())
+    mark = zlib.crc32(json.dumps(recipe.record(), sort_keys=True).encode())
     return f"phantom-{recipe.site.lower()}-{recipe.size}px-seed{recipe.seed}-{mark:08x}"

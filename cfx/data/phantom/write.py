@@ -2,8 +2,10 @@
 
     CheXpert-v1.0-phantom/{train,valid,test}.csv     train/patient00001/study1/view1_frontal.jpg
                           masks/<same>.png           1 heart, 2 left lung, 4 right lung; finer than the picture
-                          devices/<same>.png         1 pacemaker, 2 central line, 4 tube, 8 ECG wires, 16 text marker
+                          devices/<same>.png         1 pacemaker, 2 central line, 4 tube, 8 ECG wires, 16 text marker,
+                                                     32 marker of a shortcut
                           boxes.csv truth.parquet phantom.json
+                          shortcut/<same>.png        with a planted shortcut: where it stands, or would stand
 
 The folder is written under another name and renamed when it is whole; a lock lets one process write it.
 """
@@ -32,6 +34,7 @@ from cfx.data.phantom.anatomy import sample
 from cfx.data.phantom.devices import CLASSES, SUPPORT
 from cfx.data.phantom.findings import FINDINGS, FLIPS, HALFWAY, PREVALENCE
 from cfx.data.phantom.render import render, tensors
+from cfx.data.phantom.shortcut import LABEL, Shortcut, plant, regions
 
 FOLDER = "CheXpert-v1.0-phantom"
 """Name of the data set's folder."""
@@ -60,6 +63,8 @@ class Recipe:
         site: name of the site.
         correlated: whether findings go together.
         version: VERSION of the renderer.
+        shortcut: what goes with the label of cardiomegaly beside the disease, or None.
+        shuffle_labels: whether recorded labels are dealt out anew among the patients of training and of validation.
     """
 
     size: int
@@ -68,6 +73,13 @@ class Recipe:
     site: str
     correlated: bool
     version: int = VERSION
+    shortcut: Shortcut | None = None
+    shuffle_labels: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """Return the recipe as JSON; what is not asked for is left out, so that older phantoms keep their names."""
+        left_out = {name for name in ("shortcut", "shuffle_labels") if not getattr(self, name)}
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 def folder(root: Path) -> Path:
@@ -80,7 +92,7 @@ def is_written(root: Path, recipe: Recipe) -> bool:
     record = folder(root) / "phantom.json"
     if not record.is_file():
         return False
-    return bool(json.loads(record.read_text())["recipe"] == asdict(recipe))
+    return bool(json.loads(record.read_text())["recipe"] == recipe.record())
 
 
 def write(root: Path, recipe: Recipe) -> bool:
@@ -103,15 +115,29 @@ def write(root: Path, recipe: Recipe) -> bool:
 
 
 def population(recipe: Recipe) -> pd.DataFrame:
-    """The patient table of all parts: `anatomy.sample` and the columns `split` and `image_id`."""
+    """The patient table of all parts: `anatomy.sample` and the columns `split` and `image_id`.
+
+    With shuffled labels the recorded ones and their hedges are other patients' in training and validation; severities,
+    latent calls and all labels of the test part stay. A shortcut goes with the label as it is then recorded.
+    """
     parts = []
     for part, count in recipe.patients.items():
         numbers = range(FIRST[part], FIRST[part] + count)
         frame = sample(recipe.seed, numbers, recipe.site, recipe.correlated)
         frame["split"] = part
         frame["image_id"] = [f"{part}/patient{number:05d}/study1/view1_frontal.jpg" for number in numbers]
+        if recipe.shuffle_labels and part != "test":
+            frame = _shuffled(frame, recipe.seed)
         parts.append(frame)
-    return pd.concat(parts, ignore_index=True)
+    everyone = pd.concat(parts, ignore_index=True)
+    return everyone if recipe.shortcut is None else plant(everyone, recipe.shortcut, recipe.seed, recipe.site)
+
+
+def _shuffled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Deal out all recorded labels of a part anew, those of one patient together."""
+    names = [f"{kind}_{short}" for kind in ("label", "uncertain") for short in FINDINGS.values()]
+    order = np.random.default_rng([seed, int(frame["patient"].iloc[0])]).permutation(len(frame))
+    return frame.assign(**{name: frame[name].to_numpy()[order] for name in names})
 
 
 def _write(work: Path, recipe: Recipe) -> None:
@@ -129,6 +155,9 @@ def _write(work: Path, recipe: Recipe) -> None:
             ratios.append(drawn.ctr.numpy())
             names = some["image_id"].tolist()
             list(pool.map(_write_one, [work] * len(names), names, grey, bits, gear))
+            if recipe.shortcut is not None:
+                where = regions(tensors(some), recipe.shortcut.by, recipe.size).astype(np.uint8)
+                list(pool.map(_write_png, [_png(work / "shortcut", name) for name in names], where))
             for name, picture in zip(names, gear, strict=True):
                 boxes += _boxes(name, picture)
     frame["ctr_true"] = np.concatenate(ratios) if ratios else np.empty(0)
@@ -138,7 +167,7 @@ def _write(work: Path, recipe: Recipe) -> None:
         work / "boxes.csv", index=False
     )
     frame.to_parquet(work / "truth.parquet", index=False)
-    record = {"recipe": asdict(recipe), "summary": summary(frame)}
+    record = {"recipe": recipe.record(), "summary": summary(frame)}
     (work / "phantom.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
@@ -159,12 +188,20 @@ def _write_one(
     work: Path, name: str, grey: NDArray[np.uint8], bits: NDArray[np.uint8], gear: NDArray[np.uint8]
 ) -> None:
     """Write one patient's picture, masks and devices."""
-    png = os.path.splitext(name)[0] + ".png"
-    for place in (work / name, work / "masks" / png, work / "devices" / png):
-        place.parent.mkdir(parents=True, exist_ok=True)
+    (work / name).parent.mkdir(parents=True, exist_ok=True)
     (work / name).write_bytes(noise.encode(grey))
-    for place, picture in ((work / "masks" / png, bits), (work / "devices" / png, gear)):
-        place.write_bytes(cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
+    for folder_, picture in (("masks", bits), ("devices", gear)):
+        _write_png(_png(work / folder_, name), picture)
+
+
+def _png(place: Path, name: str) -> Path:
+    """The picture that belongs to a film of that name, in a folder of its own."""
+    return place / (os.path.splitext(name)[0] + ".png")
+
+
+def _write_png(place: Path, picture: NDArray[np.uint8]) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
 
 
 def _boxes(name: str, gear: NDArray[np.uint8]) -> list[tuple[str, str, int, int, int, int]]:
@@ -220,6 +257,10 @@ def summary(frame: pd.DataFrame) -> dict[str, Any]:
         "halfway": HALFWAY,
         "findings": {},
     }
+    if "shortcut" in frame:
+        for call, word in ((0.0, "without"), (1.0, "with")):
+            some = frame.loc[frame[LABEL] == call, "shortcut"]
+            result[f"shortcut_{word}_label"] = round(float(some.mean()), 4) if len(some) else None
     for name, short in FINDINGS.items():
         bayes, label = frame[f"bayes_{short}"], frame[f"label_{short}"]
         result["findings"][name] = {
