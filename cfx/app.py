@@ -53,9 +53,7 @@ def main(config: DictConfig) -> None:
 
 def _viewer(config: DictConfig, limits: object) -> "Guard":
     """The viewer of one run."""
-    import torch
-
-    from cfx.explain import tools_of
+    from cfx.explain import device_of, tools_of
     from cfx.loading import load_explainer
     from cfx.reporting.run_files import read_run
     from cfx.viewer.server import Limits, viewer_app, warm_up
@@ -63,9 +61,7 @@ def _viewer(config: DictConfig, limits: object) -> "Guard":
     assert isinstance(limits, Limits)
     if not isinstance(config.run, str):
         raise BadValue("run", config.run, "are several runs", "give one; several make a study (study=FOLDER)")
-    wanted = str(config.device)
-    device = wanted if wanted != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = load_explainer(config.run, device=device)
+    loaded = load_explainer(config.run, device=device_of(str(config.device)))
     tools = tools_of(loaded)
     examples = read_run(loaded.run).examples if loaded.run.evaluation.done else ()
     warm_up(tools)
