@@ -74,7 +74,9 @@ def test_what_only_a_training_can_follow_is_refused(argument: str, key: str) -> 
 def test_an_experiment_is_refused_before_anything_is_loaded(
     wanted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["evaluate", "run=nowhere", "experiment=nih_cardiomegaly", *wanted.split()])
+    monkeypatch.setattr(
+        sys, "argv", ["evaluate", "run=nowhere", "experiment=nih_cardiomegaly", *wanted.split()]
+    )
     with pytest.raises(SystemExit) as stop:
         cfx.evaluate.main()
     assert stop.value.code == 2

@@ -18,7 +18,11 @@ from cfx.errors import BadValue
 from cfx.messages import explain_error
 
 SWEEPS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/sweep").glob("*.yaml"))
-PLUGIN = {"joblib": "hydra_joblib_launcher", "slurm": "hydra_submitit_launcher", "optuna": "hydra_optuna_sweeper"}
+PLUGIN = {
+    "joblib": "hydra_joblib_launcher",
+    "slurm": "hydra_submitit_launcher",
+    "optuna": "hydra_optuna_sweeper",
+}
 
 
 def hydra_of(*overrides: str) -> Any:
