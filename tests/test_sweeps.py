@@ -60,10 +60,10 @@ def test_a_search_without_its_package_says_what_to_install(monkeypatch: pytest.M
     from hydra.errors import MissingConfigException
 
     error = MissingConfigException("none", "hydra/sweeper/optuna", ["basic"])
-    told = str(explain_error(error, ["sweep=optuna"], lambda: [], False))
+    told = str(explain_error(error, ["sweep=optuna"], list, False))
     assert told == "hydra/sweeper='optuna': its package is not installed; pip install 'cfx[sweep]'"
     error = MissingConfigException("none", "hydra/sweeper/optunna", ["basic", "optuna"])
-    assert "did you mean 'optuna'" in str(explain_error(error, [], lambda: [], False))
+    assert "did you mean 'optuna'" in str(explain_error(error, [], list, False))
 
 
 @pytest.mark.parametrize(

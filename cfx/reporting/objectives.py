@@ -1,4 +1,4 @@
-"""What a search over settings steers by, read from a finished run's files: validity and realism, or a part's monitor."""
+"""What a search over settings steers by, from a finished run's files: validity and realism, or a part's monitor."""
 
 import csv
 import math
