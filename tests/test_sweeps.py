@@ -95,7 +95,7 @@ def test_two_trials_of_a_search(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     arguments = ["-m", "sweep=optuna", "name=search", "trainer=smoke", "hydra.sweeper.n_trials=2"]
     done = subprocess.run(
-        [sys.executable, "-m", "cfx.train", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=900,
+        [sys.executable, "-m", "cfx.train", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=3600,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

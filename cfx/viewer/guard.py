@@ -119,7 +119,7 @@ class Guard:
 
 
 def cookie_name(token: str) -> str:
-    """What the cookie of a token is called: a name of its own for each, as the ports of a machine share their cookies."""
+    """What the cookie of a token is called: one for each, as the ports of a machine share their cookies."""
     return f"cfx_{hashlib.sha256(token.encode()).hexdigest()[:12]}"
 
 

@@ -147,3 +147,13 @@ def test_a_panel_of_colours_and_one_of_grey_stand_beside_each_other() -> None:
     grey, colour = np.zeros((8, 8), dtype=np.float32), np.zeros((8, 8, 3), dtype=np.float32)
     figure = panel_figure([Panel(grey, ("one",)), Panel(colour, ("two",))], "headline", ())
     assert [axes.images[0].get_array().ndim for axes in figure.axes] == [2, 3]
+
+
+def test_strip_and_difference_map_of_a_file_state_the_same_scale(
+    tmp_path: Path, figures: list[Figure], explained: Explained
+) -> None:
+    draw_explained(explained, tmp_path / "progression.png")
+    draw_difference(explained, tmp_path / "difference.png")
+    strip, maps = (texts(figure) for figure in figures)
+    (stated,) = [text.removeprefix("±") for text in strip if text.startswith("±")]
+    assert f"darker −{stated}" in maps and f"brighter +{stated}" in maps
