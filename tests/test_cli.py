@@ -278,7 +278,7 @@ def test_help_shows_commands_and_each_key_with_what_it_means(verb: str, reposito
             "app",
             "exposed=true",
             "run=null: names no run",
-        ),  # what it does not know it hands on, and asks for a run first
+        ),  # handed on to the run, which is asked for first
     ],
 )
 def test_a_mistyped_key_or_choice_is_answered_with_the_nearest(
