@@ -15,6 +15,7 @@ import numpy as np
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from cfx.chain import rank
 from cfx.errors import UnknownChoice, nearest
 from cfx.reporting.run_files import Example, read_grey, read_run
 from cfx.runs import Run
@@ -105,7 +106,7 @@ def _facts(run: Run) -> dict[str, Any]:
 def end_loggers(loggers: Sequence[Logger]) -> None:
     """Close what a stage logged to, or wandb would add the next stage of this process to the same run."""
     for logger in loggers:
-        if isinstance(logger, WandbLogger) and rank_zero_only.rank == 0:
+        if isinstance(logger, WandbLogger) and rank() == 0:
             logger.experiment.finish()
 
 
