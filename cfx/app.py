@@ -2,6 +2,7 @@
 
 python -m cfx.app run=pretrained/nih_cardiomegaly
 python -m cfx.app run=runs/cardiomegaly-phantom-explainer-0123abcd port=0
+python -m cfx.app run=runs/... host=0.0.0.0 expose=true   # others may come, with the address and its token alone
 python -m cfx.app study=study run=runs/...        # makes the study, then serves it; later study= alone goes on
 """
 
@@ -34,9 +35,9 @@ def main(config: DictConfig) -> None:
         raise BadValue(argument, value, "means nothing here", "see python -m cfx.app --help")
     from cfx.viewer.serving import address_of, bound, limits_of, serve
 
-    limits = limits_of(
-        str(config.host), bool(config.expose), [str(name) for name in config.names], config.upload_mb
-    )
+    token = None if config.token is None else str(config.token)
+    names = [str(name) for name in config.names]
+    limits = limits_of(str(config.host), bool(config.expose), names, config.upload_mb, token)
     with bound(
         str(config.host), int(config.port)
     ) as made:  # before anything is loaded: a taken port is told at once
@@ -46,16 +47,14 @@ def main(config: DictConfig) -> None:
             app = study_app(config, limits)
         else:
             app = _viewer(config, limits)
-        print(f"open {address_of(made, str(config.host))}   (Ctrl-C ends it)", flush=True)
+        print(f"open {address_of(made, str(config.host), limits.token)}   (Ctrl-C ends it)", flush=True)
         serve(app, made)
     print("stopped")
 
 
 def _viewer(config: DictConfig, limits: object) -> "Guard":
     """The viewer of one run."""
-    import torch
-
-    from cfx.explain import tools_of
+    from cfx.explain import device_of, tools_of
     from cfx.loading import load_explainer
     from cfx.reporting.run_files import read_run
     from cfx.viewer.server import Limits, viewer_app, warm_up
@@ -63,9 +62,7 @@ def _viewer(config: DictConfig, limits: object) -> "Guard":
     assert isinstance(limits, Limits)
     if not isinstance(config.run, str):
         raise BadValue("run", config.run, "are several runs", "give one; several make a study (study=FOLDER)")
-    wanted = str(config.device)
-    device = wanted if wanted != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = load_explainer(config.run, device=device)
+    loaded = load_explainer(config.run, device=device_of(str(config.device)))
     tools = tools_of(loaded)
     examples = read_run(loaded.run).examples if loaded.run.evaluation.done else ()
     warm_up(tools)

@@ -17,8 +17,10 @@ from cfx.data.attributes import ATTRIBUTES
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.errors import BadValue, CheckpointMismatch, UnknownChoice, nearest
 from cfx.explainers.base import Explainer
+from cfx.explainers.gan.losses import KINDS, LossWeights
 from cfx.metrics.boxes import BoxSet
 from cfx.runs import Run
+from cfx.schema import read
 
 Config = dict[str, Any]
 # Keys of a model node that the chain reads; all others are its LightningModule's.
@@ -166,10 +168,10 @@ def is_trained(config: Config) -> bool:
 
 
 def check_objective(config: Config) -> None:
-    """Refuse a loss for an explainer that has an objective of its own, and none for one that needs it.
+    """Refuse a loss for an explainer that has an objective of its own, none for one that needs it, and wrong weights.
 
     Raises:
-        BadValue: naming `loss`.
+        BadValue, UnknownChoice: naming `loss` or the key in it.
     """
     model, kind = config["model"], config["loss"].get("kind")
     wanted = "loss" in takes(model, "model")
@@ -178,6 +180,27 @@ def check_objective(config: Config) -> None:
     if not wanted and kind != "none":
         problem = f"model={model['name']} has no use for it: what it minimises is in its own file"
         raise BadValue("loss", kind, problem, "leave loss=... out")
+    if wanted:
+        _check_weights(config["loss"])
+
+
+def _check_weights(node: Config) -> None:
+    """Refuse a weight that would only be noticed when the black box has been trained.
+
+    Raises:
+        BadValue, UnknownChoice: naming the key in `loss`.
+    """
+    kind = node.get("kind")
+    if kind not in KINDS:
+        near = nearest(str(kind), KINDS)
+        listed = ", ".join(KINDS)
+        remedy = f"did you mean {near!r}, of {listed}" if near else f"choose of {listed}"
+        raise UnknownChoice("loss.kind", kind, "there is no such choice", remedy)
+    weights = {key: value for key, value in node.items() if key != "name"}
+    for key, value in weights.items():
+        if isinstance(value, int | float) and value < 0:
+            raise BadValue(f"loss.{key}", value, "is negative", "give 0 to leave the term out, or more")
+    read(LossWeights, weights, "loss")
 
 
 def explainer_module(config: Config, blackbox: BlackBox, posteriors: list[float]) -> pl.LightningModule:

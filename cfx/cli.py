@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from cfx.arguments import quote_arguments, split_own
 from cfx.confdir import conf_dir
 from cfx.errors import BadValue, UserError
+from cfx.help_text import FLAGS, help_text
 from cfx.messages import dotted_keys, explain_error
 
 Body = Callable[[DictConfig], Any]
@@ -183,6 +184,10 @@ def run_verb(
         are raised.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    if FLAGS & set(typed):
+        about = sys.modules[body.__module__].__doc__ if getattr(body, "__module__", None) else ""
+        print(help_text(config_name, about or "", directory or conf_dir()))
+        return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints and exits by itself
 
     def line_of(error: Exception, composed: bool) -> str | None:

@@ -16,11 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from cfx.arguments import key_of
 from cfx.cli import compose, verb
 from cfx.errors import BadValue
+from cfx.explain import device_of
 
 if TYPE_CHECKING:
     from cfx.loading import LoadedRun
 
 Config = dict[str, Any]
+FOR_TRAINING = frozenset({"experiment", "sweep", "trainer", "logger", "loss", "runs", "name"})
+"""Groups and keys of cfx.train that a finished run has no use for."""
 
 
 @verb("evaluate", forward=True)
@@ -31,6 +34,8 @@ def main(config: DictConfig) -> None:
     if config.pairs and config.pairs_out:
         raise BadValue("pairs_out", config.pairs_out, "pairs are read already", "give pairs or pairs_out")
     overrides = [str(each) for each in config.overrides]
+    if config.run:
+        refuse_training(overrides)
     if config.pairs:
         _pairs(config, overrides)
     elif config.pairs_out:
@@ -39,17 +44,10 @@ def main(config: DictConfig) -> None:
         _run(config, overrides)
 
 
-def _device(config: DictConfig) -> str:
-    import torch
-
-    device = str(config.device)
-    return device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _loaded(config: DictConfig) -> "LoadedRun":
     from cfx.loading import load_explainer
 
-    return load_explainer(str(config.run), device=_device(config))
+    return load_explainer(str(config.run), device=device_of(str(config.device)))
 
 
 def _run(config: DictConfig, overrides: list[str]) -> None:
@@ -66,7 +64,7 @@ def _run(config: DictConfig, overrides: list[str]) -> None:
         )
     place.refuse_overwrite()
     wanted = with_overrides(loaded.config, overrides) if overrides else loaded.config
-    evaluate_into(place, loaded, wanted, device=_device(config))
+    evaluate_into(place, loaded, wanted, device=device_of(str(config.device)))
     print(write_report(loaded.run, place).summary)
 
 
@@ -90,7 +88,8 @@ def _pairs(config: DictConfig, overrides: list[str]) -> None:
         own = with_overrides(loaded.config, overrides) if overrides else loaded.config
     assert own is not None
     method = None if config.method is None else str(config.method)
-    written = score_pairs(str(config.pairs), place, own, loaded, method=method, device=_device(config))
+    device = device_of(str(config.device))
+    written = score_pairs(str(config.pairs), place, own, loaded, method=method, device=device)
     print(written.summary)
 
 
@@ -100,7 +99,21 @@ def _pairs_out(config: DictConfig, overrides: list[str]) -> None:
 
     loaded = _loaded(config)
     wanted = with_overrides(loaded.config, overrides) if overrides else loaded.config
-    print(export_pairs(Path(str(config.pairs_out)).expanduser(), loaded, wanted, _device(config)))
+    place, device = Path(str(config.pairs_out)).expanduser(), device_of(str(config.device))
+    print(export_pairs(place, loaded, wanted, device))
+
+
+def refuse_training(overrides: Sequence[str]) -> None:
+    """Refuse arguments that only a training can follow, before anything is loaded.
+
+    Raises:
+        BadValue: naming the first of them.
+    """
+    for each in overrides:
+        key = key_of(each) or ""
+        if key.partition("@")[0].partition(".")[0] in FOR_TRAINING:
+            remedy = "leave it out, or give keys that a finished run takes, such as data=... or evaluation.split=..."
+            raise BadValue(key, each.partition("=")[2], "means something to cfx.train alone", remedy)
 
 
 def with_overrides(own: Config, overrides: Sequence[str]) -> Config:
@@ -109,7 +122,11 @@ def with_overrides(own: Config, overrides: Sequence[str]) -> Config:
     Another choice of a group, such as `data=table`, replaces the whole node; `data.views=[PA]` changes the run's own.
     The seed stays the run's, since it decides who was trained on wherever a hash does, and so does the size, which is
     what the networks were trained at.
+
+    Raises:
+        BadValue: an argument that has no meaning for a run that is finished.
     """
+    refuse_training(overrides)
     task, data = own["task"], own["data"]
     typed = [(key_of(each), each.startswith("~")) for each in overrides]
     keys = {key.partition("@")[0]: gone for key, gone in typed if key is not None}

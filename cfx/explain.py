@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 PICTURES = ("progression", "difference", "outlines", "gif", "mp4")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "Tools":
@@ -178,12 +179,17 @@ def device_of(wanted: str) -> str:
     """Return the device that `device=` means.
 
     Raises:
-        BadValue: a device that is not here.
+        UnknownChoice: no device that networks run on. BadValue: one that is not here.
     """
     import torch
 
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = wanted.partition(":")[0]
+    if kind not in DEVICES:  # torch knows more, `meta` among them, on which nothing is computed
+        near = nearest(kind, DEVICES)
+        remedy = f"did you mean {near!r}" if near else f"choose from {', '.join(DEVICES)}"
+        raise UnknownChoice("device", wanted, "is no device", remedy)
     try:
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError) as error:

@@ -18,7 +18,7 @@ from torch import nn
 
 from cfx.chain import Config, rank
 from cfx.environment import describe
-from cfx.logs import RunCsv, further_loggers
+from cfx.logs import RunCsv, end_loggers, further_loggers
 from cfx.runs import Run
 
 SMOKE_STEPS = 2
@@ -217,7 +217,10 @@ def fit(
             callbacks=[clock, *(callbacks or [])],
         )
         last = run.checkpoints / "last.ckpt"
-        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None)
+        finally:
+            end_loggers(loggers)
         if trainer.interrupted:
             raise KeyboardInterrupt
         steps = batches_seen(trainer)

@@ -26,6 +26,7 @@ from cfx.arguments import key_of
 from cfx.errors import BadValue, UnknownChoice, UserError, nearest
 
 _ENVIRONMENT = re.compile(r"Environment variable '([^']*)' not found")
+PLUGINS = ("joblib", "submitit_local", "submitit_slurm", "optuna")  # what the extra `sweep` brings
 
 
 def dotted_keys(node: Any, prefix: str = "") -> list[str]:
@@ -70,6 +71,9 @@ def _missing_choice(error: MissingConfigException) -> UserError:
     if not group:
         return UnknownChoice("", choice, "there is no such configuration", "look at the spelling of the file")
     near, listed = nearest(choice, options), ", ".join(options)
+    if group in ("hydra/launcher", "hydra/sweeper") and choice in PLUGINS:
+        problem = "its package is not installed"
+        return UnknownChoice(group, choice, problem, "pip install 'cfx[sweep]'")
     if near is not None:
         remedy = f"did you mean {near!r}, of {listed}"
     else:

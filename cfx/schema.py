@@ -5,6 +5,7 @@ turns a node into its dataclass, or names the key that does not fit; `check` doe
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -146,19 +147,49 @@ NODES: dict[str, type[Any]] = {
 }
 """The schema of each place in a configuration of cfx.train; a place may be missing or null."""
 
+WHOLE = {"seed": (0, 2**32 - 1), "data.size": (16, 4096), "data.workers": (0, 1024)}
+"""Whole numbers outside of those nodes, with the least and the most of each; a seed is what NumPy takes."""
+
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a resolved configuration whose own scalars do not fit, before anything is made from it.
 
     Raises:
-        UnknownChoice, BadValue: see `read`.
+        UnknownChoice, BadValue: see `read`; any number, however deep, that is not finite.
     """
+    _check_finite(config, "")
+    for place, (least, most) in WHOLE.items():
+        value = _at(config, place)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise BadValue(place, value, "is not a whole number", f"give one from {least} to {most}")
+        if not least <= value <= most:
+            raise BadValue(place, value, "is out of range", f"give a whole number from {least} to {most}")
     for place, schema in NODES.items():
-        node: Any = config
-        for key in place.split("."):
-            node = node.get(key) if isinstance(node, Mapping) else None
+        node = _at(config, place)
         if node is not None:
             read(schema, node, place)
+
+
+def _at(config: Mapping[str, Any], place: str) -> Any:
+    """Return what stands at a dotted place, None where nothing does."""
+    node: Any = config
+    for key in place.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def _check_finite(node: Any, place: str) -> None:
+    """Refuse a number that is NaN or infinite: no setting means one, and no comparison with a bound would notice."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            _check_finite(value, f"{place}.{key}" if place else str(key))
+    elif isinstance(node, list):
+        for value in node:
+            _check_finite(value, place)
+    elif isinstance(node, float) and not math.isfinite(node):
+        raise BadValue(place, node, "is not a finite number", "give a number")
 
 
 def read(schema: type[T], node: Mapping[str, Any], argument: str) -> T:
@@ -199,6 +230,7 @@ def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any, place: str) -
         raise BadValue(place, value, f"is not {_spell(hint)}", "give a value of that type")
     if value is None:
         return
+    _check_finite(value, place)
     least, most, choices = (field.metadata.get(name) for name in ("least", "most", "choices"))
     for item in value if isinstance(value, list) else [value]:
         if least is not None and item < least:

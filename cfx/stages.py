@@ -25,6 +25,7 @@ from cfx.explainers.base import Explainer
 from cfx.explainers.gan.losses import fill_boxes
 from cfx.fitting import device_of, fit, peak_mib, shipped
 from cfx.loading import check_given, external_part, load_black_box, load_finder, load_segmenter
+from cfx.logs import log_evaluation
 from cfx.measuring import measure_part, measure_run
 from cfx.runs import Run
 from cfx.schema import check
@@ -96,6 +97,7 @@ class Session:
                 self._train_explainer(run)
         elif stage.role == "evaluation" and rank() == 0:
             measure_run(run, device=self.device, smoke=self.smoke)
+            log_evaluation(self.logger, run)
 
     def _train_part(self, config: Config, run: Run, role: str) -> None:
         """Train and measure one classifier, segmenter or detector in its own run folder."""

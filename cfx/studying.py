@@ -42,12 +42,9 @@ def _new_study(path: Path, config: DictConfig) -> Study:
     if not config.run:
         remedy = "give run=RUN the first time"
         raise BadValue("study", str(path), "there is no study in this folder yet", remedy)
-    import torch
+    from cfx.explain import device_of, tools_of
 
-    from cfx.explain import tools_of
-
-    wanted = str(config.device)
-    device = wanted if wanted != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_of(str(config.device))
     places = [config.run] if isinstance(config.run, str) else list(config.run)
     loaded = [load_explainer(str(place), device=device) for place in places]
     node = OmegaConf.to_container(config.design, resolve=True)

@@ -3,34 +3,81 @@
 python -m cfx.train task=cardiomegaly
 python -m cfx.train task=pleural_effusion data=chexpert data.root=/data/CheXpert-v1.0-small
 python -m cfx.train -m task=cardiomegaly,edema loss=context_aware,plain seed=0,1,2
+python -m cfx.train -m sweep=optuna name=search                       # a search for settings, by validity and realism
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from cfx.cli import verb
+from cfx.errors import BadValue
+
+if TYPE_CHECKING:
+    from cfx.runs import Run
 
 
 @verb("train")
-def main(config: DictConfig) -> None:
-    """Run the chain of a `conf/train.yaml` configuration."""
+def main(config: DictConfig) -> tuple[float, float] | float | None:
+    """Run the chain of a `conf/train.yaml` configuration.
+
+    Returns:
+        In a multirun what a sweeper steers by (see `cfx.reporting.objectives`): reach and KID of an explainer, the best
+        value of its monitor for a part; None otherwise.
+    """
     from cfx.files import write_json
     from cfx.stages import Session
 
     resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
     plain = {str(key): value for key, value in resolved.items()}
-    run = Session(plain, Path(str(plain["runs"])).expanduser()).run()
     job = HydraConfig.get()
+    if job.mode == RunMode.MULTIRUN and "direction" in job.sweeper:
+        check_directions(plain, job.sweeper.direction)
+    run = Session(plain, Path(str(plain["runs"])).expanduser()).run()
     if job.mode == RunMode.MULTIRUN:
         # A multirun's folder says which run each job made, for the table over all of them.
         write_json(
             Path(job.runtime.output_dir) / "run.json",
             {"run": str(run.path), "overrides": list(job.overrides.task)},
         )
+        return objective_of(run)
+    return None
+
+
+def check_directions(config: dict[str, Any], direction: Any) -> None:
+    """Refuse a search whose directions are not as many as the figures that its jobs give, before any is trained.
+
+    Raises:
+        BadValue: naming `hydra.sweeper.direction`, or the monitor that a part has not got.
+    """
+    from cfx.chain import is_part
+
+    count = len(direction) if OmegaConf.is_list(direction) else 1
+    part = is_part(config)
+    if part and not config["model"]["fit"].get("monitor"):
+        problem = "a search over a part steers by what picks its weights"
+        raise BadValue("model.fit.monitor", None, problem, "give one, such as model.fit.monitor=valid/auroc")
+    if count != (1 if part else 2):
+        problem = "a part gives one figure" if part else "an explainer gives two figures, reach and KID"
+        remedy = f"give hydra.sweeper.direction={'maximize' if part else '[maximize,minimize]'}"
+        raise BadValue("hydra.sweeper.direction", direction, problem, remedy)
+
+
+def objective_of(run: "Run") -> tuple[float, float] | float | None:
+    """Return what a sweeper is told of a finished run, and say where a figure had to be stood in for."""
+    from cfx.chain import is_part
+    from cfx.reporting.objectives import monitored, not_made, objectives
+
+    if is_part(run.config) or not run.evaluation.done:
+        return monitored(run)
+    metrics = run.evaluation.metrics()
+    for line in not_made(metrics):
+        print(line, flush=True)
+    return objectives(metrics)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ def run_it(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
             "host='0.0.0.0': others on the network could open the page; give expose=true",
         ),
         (["run=r", "port=99999"], "port=99999: is no port"),
+        (["run=r", "expose=true", "token=1234"], "token='...': is no token; give 16 to 128"),
+        (["run=pretrained/nih_cardiomegaly", "port=0", "device=meta"], "device='meta': is no device"),
         (["run=nowhere", "port=0"], "run='nowhere': there is no such folder"),
         (["run=[a,b]", "port=0"], "are several runs"),
         (["run=r", "prot=1"], "prot='1': means nothing here"),
@@ -98,6 +100,23 @@ def test_a_run_is_served_where_it_says(
 
     client = TestClient(served["app"], base_url=f"http://localhost:{served['port']}")
     assert client.get("/api/run").json()["finding"] == "Edema"
+
+
+def test_an_exposed_run_is_served_to_who_has_its_token(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    served: dict[str, Any] = {}
+    monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device: loaded(tmp_path))
+    monkeypatch.setattr(cfx.viewer.serving, "serve", lambda app, made: served.update(app=app))
+    assert run_it(monkeypatch, "run=r", "port=0", "expose=true") == 0
+    address = capsys.readouterr().out.split()[1]
+    assert "/?token=" in address
+
+    from starlette.testclient import TestClient
+
+    client = TestClient(served["app"], base_url=address.partition("/?")[0])
+    assert client.get("/api/run").status_code == 401
+    assert client.get(address).status_code == 200 and client.get("/api/run").status_code == 200
 
 
 def evaluated(path: Path) -> Run:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cfx.cli import compose, devices_per_job, own_keys, run_verb
 from cfx.errors import MissingPath, UserError
+from cfx.help_text import help_text
 
 TRAIN = """
     defaults: [{task: cardiomegaly}, {loss: null}, _self_, {override hydra/job_logging: none}]
@@ -246,6 +247,47 @@ def test_help_of_a_verb_answers_at_once_and_imports_nothing_heavy(verb: str, rep
     last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("HEAVY [] "), last
     assert float(last.rpartition(" ")[2]) < 3
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_commands_and_each_key_with_what_it_means(verb: str, repository: Path) -> None:
+    module = importlib.import_module(f"cfx.{verb}")
+    text = help_text(verb, module.__doc__ or "", str(repository / "conf"))
+    lines = text.splitlines()
+    assert f"python -m cfx.{verb} " in text and len(lines) < 60
+    assert max(len(line) for line in lines) <= 150
+    for key in own_keys(verb):
+        assert f"\n  {key}" in text, key
+    assert "override hydra" not in text and "\n  hydra" not in text
+    grouped = "the default is in brackets" in text
+    assert grouped == (verb == "train")
+    if grouped:
+        assert "task [cardiomegaly]: cardiomegaly, edema" in text and "# the clinical question" in text
+
+
+@pytest.mark.parametrize(
+    ("verb", "argument", "near"),
+    [
+        ("train", "model=explaner", "did you mean 'explainer'"),
+        ("train", "trainer.device=meta", "did you mean 'trainer.devices'"),
+        ("train", "logger=wandbb", "did you mean 'wandb'"),
+        ("train", "sweep=optunna", "did you mean 'optuna'"),
+        ("explain", "ouput=x", "did you mean 'output'"),
+        ("report", "multrun=x", "did you mean 'multirun'"),
+        (
+            "app",
+            "exposed=true",
+            "run=null: names no run",
+        ),  # handed on to the run, which is asked for first
+    ],
+)
+def test_a_mistyped_key_or_choice_is_answered_with_the_nearest(
+    verb: str, argument: str, near: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [verb, argument])
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module(f"cfx.{verb}").main()
+    assert stop.value.code == 2 and near in line(capsys)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -1,11 +1,15 @@
 """The verb evaluate: what arguments for other data make of a run's own configuration."""
 
+import re
+import sys
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
+import cfx.evaluate
 from cfx.cli import compose
+from cfx.errors import BadValue
 from cfx.evaluate import with_overrides
 
 
@@ -49,3 +53,32 @@ def test_another_seed_is_taken_where_it_is_asked_for() -> None:
     found = with_overrides(config(*TABLE), ["seed=3", "data.splits.fold=2"])
     assert found["data"]["splits"]["seed"] == found["seed"] == 3
     assert found["data"]["splits"]["fold"] == 2 and found["data"]["splits"]["valid"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("argument", "key"),
+    [
+        ("experiment=nih_cardiomegaly", "experiment"),
+        ("+experiment=nih_cardiomegaly", "experiment"),
+        ("trainer=cpu", "trainer"),
+        ("logger.images=true", "logger.images"),
+        ("loss.change=3", "loss.change"),
+    ],
+)
+def test_what_only_a_training_can_follow_is_refused(argument: str, key: str) -> None:
+    with pytest.raises(BadValue, match=rf"^{re.escape(key)}=.*means something to cfx.train alone"):
+        with_overrides(config(), ["data.size=64", argument])
+
+
+@pytest.mark.parametrize("wanted", ["pairs=x", "output=there", ""])
+def test_an_experiment_is_refused_before_anything_is_loaded(
+    wanted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["evaluate", "run=nowhere", "experiment=nih_cardiomegaly", *wanted.split()]
+    )
+    with pytest.raises(SystemExit) as stop:
+        cfx.evaluate.main()
+    assert stop.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and said[0].startswith("error: experiment='nih_cardiomegaly': means something to")

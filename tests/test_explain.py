@@ -129,7 +129,10 @@ def test_a_run_without_a_segmenter_is_refused(
         ("dicom=maybe", "dicom='maybe': is neither true nor false"),
         ("identifiers=keeep", "did you mean 'keep'"),
         ("pictures=[outline]", "did you mean 'outlines'"),
-        ("device=warp", "use device=auto or device=cpu"),
+        ("device=warp", "device='warp': is no device; choose from auto, cpu, cuda, mps"),
+        ("device=meta", "device='meta': is no device"),
+        ("device=cudaa", "did you mean 'cuda'"),
+        ("device=cuda:99", "device='cuda:99': is not here; use device=auto or device=cpu"),
         ("forse=true", "did you mean 'force'"),
     ],
 )

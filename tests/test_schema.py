@@ -41,6 +41,7 @@ MEASURED = {
         (EvaluationNode, MEASURED | {"targets": [0, 0.6, 0.4, 1]}, r"evaluation.targets=.*rise"),
         (EvaluationNode, MEASURED | {"targets": [0.1, 0.9]}, r"evaluation.targets=.*from 0 to 1"),
         (EvaluationNode, MEASURED | {"control_images": -1}, r"task.control_images=-1.*too small"),
+        (Task, {"name": "a", "finding": "b", "residual": float("nan")}, r"task.residual=nan.*finite"),
         (Task, ["cardiomegaly"], r"no table of keys"),
     ],
 )
@@ -90,6 +91,15 @@ def config(*overrides: str) -> dict[str, Any]:
         ("logger.images=maybe", r"logger\.images='maybe': is not true or false"),
         ("evaluation.targets=[0,2]", r"evaluation\.targets"),
         ("evaluation.resamples=0", r"evaluation\.resamples=0"),
+        ("model.fit.val_every=-1", r"model\.fit\.val_every=-1: is too small"),
+        ("data.size=nan", r"data\.size=nan: is not a finite number"),
+        ("data.size=64.5", r"data\.size=64\.5: is not a whole number; give one from 16"),
+        ("data.size=0", r"data\.size=0: is out of range; give a whole number from 16"),
+        ("seed=true", r"seed=True: is not a whole number; give one from 0"),
+        ("seed=-1", r"seed=-1: is out of range"),
+        ("loss.change=nan", r"loss\.change=nan: is not a finite number"),
+        ("model.explainer.overshoot=inf", r"model\.explainer\.overshoot=inf: is not a finite number"),
+        ("evaluation.targets=[0,nan,1]", r"evaluation\.targets=nan: is not a finite number"),
     ],
 )
 def test_a_session_refuses_what_does_not_fit_before_it_makes_anything(

@@ -104,12 +104,14 @@ class Entry:
         metrics: its `metrics.json`.
         detail: what tells it from others of the same method, such as a multirun's overrides.
         place: its folder, None where it is known by its numbers alone.
+        overrides: of its job in a multirun, without the multirun's name.
     """
 
     name: str
     metrics: Mapping[str, Any]
     detail: str = ""
     place: Evaluation | None = None
+    overrides: tuple[str, ...] = ()
 
     @property
     def method(self) -> str:
@@ -178,10 +180,9 @@ def read_multirun(folder: str) -> list[Entry]:
     for job in jobs:
         told = read_json(job)
         place = open_evaluation(str(told["run"]))
-        overrides = [each for each in told.get("overrides") or [] if not each.startswith("name=")]
-        entries.setdefault(
-            place.path.resolve(), Entry(Run(told["run"]).name, place.metrics(), " ".join(overrides), place)
-        )
+        overrides = tuple(each for each in told.get("overrides") or () if not each.startswith("name="))
+        entry = Entry(Run(told["run"]).name, place.metrics(), " ".join(overrides), place, overrides)
+        entries.setdefault(place.path.resolve(), entry)
     return list(entries.values())
 
 
@@ -277,9 +278,13 @@ def _unit(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def write_methods(folder: Path, entries: Sequence[Entry]) -> list[Path]:
-    """Write the table as `methods.csv` (numbers and bounds apart) and `methods.html`, and return both paths."""
+def write_methods(folder: Path, entries: Sequence[Entry], further: Sequence[Table] = ()) -> list[Path]:
+    """Write the table as `methods.csv` (numbers and bounds apart) and `methods.html`, and return both paths.
+
+    further: tables that the page shows below it.
+    """
     table, sheet, page = methods_table(entries), folder / "methods.csv", folder / "methods.html"
+    shown = "".join(each.html() for each in (table, *further))
     write_atomic(sheet, partial(_write_csv, method_rows(entries)))
     style = resources.files("cfx.reporting").joinpath("page.css").read_text(encoding="utf-8")
     write_text(
@@ -287,7 +292,7 @@ def write_methods(folder: Path, entries: Sequence[Entry]) -> list[Path]:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(table.title)}</title><style>{style}</style></head><body>{table.html()}</body></html>\n",
+        f"<title>{escape(table.title)}</title><style>{style}</style></head><body>{shown}</body></html>\n",
     )
     return [sheet, page]
 

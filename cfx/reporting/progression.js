@@ -181,6 +181,9 @@ const cfxProgression = (() => {
     const changes = await Promise.all(steps.map((step) => (step.change ? load(step.change).then(tint) : null)));
     const hasOutlines = [original, ...steps].some((item) => Object.keys(item.outlines || {}).length);
     const narrow = window.matchMedia("(max-width: 34rem)").matches;
+    // One scale for all steps of the picture, of grey values from 0 to 1.
+    const limit = data.changeScale ? `±${data.changeScale.toFixed(2)}` : "";
+    const full = limit && ` Full colour at ${limit} of the grey scale.`;
     const state = { index: 0, outlines: hasOutlines, change: false, side: !narrow, held: false };
 
     const view = make("div", "knob");
@@ -207,7 +210,7 @@ const cfxProgression = (() => {
     const toggles = make("div", "knob-toggles");
     const buttons = {
       outlines: toggle("Outlines", "O", state.outlines, "Heart, lungs and the lines of the CTR"),
-      change: toggle("What changed", "D", false, "Orange: brighter than the original. Blue: darker."),
+      change: toggle("What changed", "D", false, `Orange: brighter than the original. Blue: darker.${full}`),
       side: toggle("Side by side", "S", state.side, "The original beside the drawn picture"),
       held: toggle("Hold for the original", "H", null, "Shows the original in its place while it is held"),
     };
@@ -283,7 +286,7 @@ const cfxProgression = (() => {
       if (state.held) paint(after, images[0], original, null);
       else paint(after, images[state.index + 1], step, change);
       before.caption.textContent = "Original";
-      const drawn = change ? "What changed" : "Drawn by a model";
+      const drawn = change ? `What changed${limit && `, up to ${limit}`}` : "Drawn by a model";
       after.caption.textContent = state.held ? "Original" : `${drawn}, asked for ${wanted(step)}`;
       const says = (item) => `classifier says ${fixed(item.posterior, 2)}${measures ? `, CTR ${fixed(item.ctr, 2)}` : ""}`;
       before.canvas.setAttribute("aria-label", `Original: ${says(original)}`);
@@ -387,7 +390,8 @@ const cfxProgression = (() => {
       change: cell.dataset.change,
     });
     const cells = [...strip.querySelectorAll(".cell[data-posterior]")].map(item);
-    return { original: cells[0], steps: cells.slice(1), floor: number(strip.dataset.floor), finding: strip.dataset.finding };
+    const { floor, scale, finding } = strip.dataset;
+    return { original: cells[0], steps: cells.slice(1), floor: number(floor), changeScale: number(scale), finding };
   }
 
   /* Gives every strip a button that puts the knob in the place of its row of pictures. */

@@ -9,12 +9,14 @@ from base64 import b64encode
 from hashlib import sha256
 from importlib import resources
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from cfx.evaluation.explained import MARK
+from cfx.reporting.progressions import difference_scale
 from cfx.reporting.run_files import GreyImage
 
 CHANGE_SIDE = 96
@@ -42,7 +44,12 @@ def jpeg_uri(picture: Image.Image, quality: int = 88, note: bool = False) -> str
     """
     buffer = BytesIO()
     comment = {"comment": MARK.encode()} if note else {}
-    picture.save(buffer, format="JPEG", quality=quality, subsampling=0, optimize=True, **comment)
+    settings: dict[str, Any] = {"format": "JPEG", "quality": quality, "subsampling": 0, **comment}
+    try:
+        picture.save(buffer, optimize=True, **settings)
+    except OSError:  # Pillow gives the optimiser a byte a pixel, and pure noise takes more
+        buffer = BytesIO()
+        picture.save(buffer, **settings)
     return "data:image/jpeg;base64," + b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -54,8 +61,7 @@ def change_scale(original: GreyImage, ends: list[GreyImage]) -> float:
         ends: its pictures at both ends of the knob.
 
     """
-    changes = np.concatenate([np.abs(end - original).ravel() for end in ends])
-    return max(0.05, float(np.percentile(changes, 99.5)))
+    return difference_scale([(original, end) for end in ends])
 
 
 def change_uri(original: GreyImage, changed: GreyImage, scale: float) -> str:

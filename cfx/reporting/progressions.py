@@ -347,8 +347,10 @@ def progression_figure(
         grid.write(
             figure, grid.x(column) + grid.cell / 2, grid.header - 0.29, heading, NIGHT_TEXT, 9.5, ha="center"
         )
-    # One scale for all rows, or a row without any change would look like the others.
-    scale = difference_scale([(strip.original, strip.steps[strip.end]) for strip in strips])
+    # One scale for all rows, or a row without any change would look like the others; of both ends of the knob, so that
+    # the maps of a picture's other steps, drawn elsewhere, have the same.
+    ends = [(strip.original, strip.steps[end]) for strip in strips for end in (0, -1)]
+    scale = difference_scale(ends)
     for row, strip in enumerate(strips):
         _row(figure, grid, row, strip, scale)
     _legend(figure, grid, scale)

@@ -88,24 +88,24 @@ def strip_html(example: Example, most: int = 6) -> str:
         shift = _shift(ctr, strip.ctr_before)
         change = change_uri(strip.original, step, scale)
         cells.append(_cell(f"asked for {target:g}", source, posterior, target, ctr, shift, change))
-    cells.append(_difference(strip))
+    cells.append(_difference(strip, scale))
     call = CALLS.get(example.call or "", "call unknown")
     facts = [call, f"{example.rank} of its group", example.note]
     verdict = ""
     if example.verdict and example.verdict != INTERPRET:
         verdict = f'<p class="refused">{escape(example.verdict)}</p>'
     return (
-        f'<figure class="strip" data-call="{escape(example.call or "none")}" data-floor="{READING_FLOOR}">'
+        f'<figure class="strip" data-call="{escape(example.call or "none")}" data-floor="{READING_FLOOR}" '
+        f'data-scale="{scale:.4f}">'
         f"<figcaption><b>{escape(strip.title[0])}</b> "
         f"{escape(example.patient_id)} · {escape(' · '.join(fact for fact in facts if fact))}</figcaption>{verdict}"
         f'<div class="cells">{"".join(cells)}</div></figure>'
     )
 
 
-def _difference(strip: Strip) -> str:
-    """The last cell: where the picture at the end of the strip became brighter or darker."""
+def _difference(strip: Strip, scale: float) -> str:
+    """The last cell: where the picture at the end of the strip became brighter or darker, full colour at `scale`."""
     changed, original = _enlarged(strip.steps[strip.end]), _enlarged(strip.original)
-    scale = max(0.05, float(np.percentile(np.abs(changed - original), 99.5)))
     colours = np.clip(difference_map(original, changed, scale), 0.0, 1.0)
     source = jpeg_uri(Image.fromarray(np.rint(colours * 255).astype(np.uint8)))
     return (

@@ -40,12 +40,14 @@ class Limits:
         upload: bytes of a file.
         names: host names beside loopback that are answered to.
         addresses: whether any bare IP address is answered to.
+        token: what a visitor from the network must know; None where there is none.
 
     """
 
     upload: int = 32 * MEBIBYTE
     names: tuple[str, ...] = ()
     addresses: bool = False
+    token: str | None = None
 
 
 async def refused(request: Request, error: Exception) -> Response:
@@ -213,7 +215,7 @@ def _card(example: Example) -> dict[str, Any]:
 def guarded(routes: Sequence[Route], limits: Limits, **more: Any) -> Guard:
     """An application of some routes, with errors as JSON, and the guard around all of it: answers to defects too."""
     app = Starlette(routes=list(routes), exception_handlers=HANDLERS, **more)
-    return Guard(app, names=limits.names, addresses=limits.addresses)
+    return Guard(app, names=limits.names, addresses=limits.addresses, token=limits.token)
 
 
 def viewer_app(tools: Tools, examples: Sequence[Example] = (), limits: Limits | None = None) -> Guard:

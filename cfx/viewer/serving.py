@@ -1,6 +1,8 @@
 """From an application to a server on one address, loopback unless the user said otherwise."""
 
 import contextlib
+import re
+import secrets
 import socket
 from collections.abc import Sequence
 
@@ -12,14 +14,24 @@ from cfx.viewer.guard import is_loopback
 from cfx.viewer.server import Limits
 from cfx.viewer.uploads import MEBIBYTE
 
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
-def limits_of(host: str, expose: bool, names: Sequence[str], upload_mb: float) -> Limits:
-    """What a visitor may do, by the user's settings.
+
+def limits_of(
+    host: str, expose: bool, names: Sequence[str], upload_mb: float, token: str | None = None
+) -> Limits:
+    """What a visitor may do, by the user's settings; an exposed page has a token, by default 128 new random bits.
 
     Raises:
-        BadValue: a host that others can reach without `expose=true`, or no size for uploads.
+        BadValue: a host that others can reach without `expose=true`, no size for uploads, or a token that is easily
+            guessed, does not fit into an address or has nothing to guard.
 
     """
+    if token is not None and not expose:
+        raise BadValue("token", "...", "guards an exposed page alone", "leave it out, or give expose=true")
+    if token is not None and not _TOKEN.fullmatch(token):
+        problem = "is no token"
+        raise BadValue("token", "...", problem, "give 16 to 128 letters, digits, - or _, or leave it out")
     if not is_loopback(host) and not expose:
         raise BadValue(
             "host", host, "others on the network could open the page", "give expose=true if that is meant"
@@ -32,6 +44,7 @@ def limits_of(host: str, expose: bool, names: Sequence[str], upload_mb: float) -
         upload=int(upload_mb * MEBIBYTE),
         names=(*own, *((*names, socket.gethostname()) if expose else ())),
         addresses=expose,
+        token=(token or secrets.token_urlsafe(16)) if expose else None,
     )
 
 
@@ -63,12 +76,12 @@ def bound(host: str, port: int) -> socket.socket:
     return made
 
 
-def address_of(made: socket.socket, host: str) -> str:
+def address_of(made: socket.socket, host: str, token: str | None = None) -> str:
     """What to type into a browser."""
     name = (
         "localhost" if is_loopback(host) else socket.gethostname() if host in ("", "0.0.0.0", "::") else host
     )
-    return f"http://{f'[{name}]' if ':' in name else name}:{made.getsockname()[1]}/"
+    return f"http://{f'[{name}]' if ':' in name else name}:{made.getsockname()[1]}/{f'?token={token}' if token else ''}"
 
 
 def serve(app: ASGIApp, made: socket.socket) -> None:

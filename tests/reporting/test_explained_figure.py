@@ -168,3 +168,13 @@ def test_the_ratio_of_one_picture_has_as_many_digits_as_its_reading_bears() -> N
     assert measured(reading) == "CTR 0.51 = heart 0.41 / thorax 0.80"
     assert reading.numbers()["ctr"] == 0.51234
     assert "ctr, 3" not in asset("progression.js")
+
+
+def test_strip_and_difference_map_of_a_file_state_the_same_scale(
+    tmp_path: Path, figures: list[Figure], explained: Explained
+) -> None:
+    draw_explained(explained, tmp_path / "progression.png")
+    draw_difference(explained, tmp_path / "difference.png")
+    strip, maps = (texts(figure) for figure in figures)
+    (stated,) = [text.removeprefix("±") for text in strip if text.startswith("±")]
+    assert f"darker −{stated}" in maps and f"brighter +{stated}" in maps

@@ -10,7 +10,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cfx.evaluation.explained import MARK
 from cfx.metrics.clinical import READING_FLOOR as CLINICAL_FLOOR
@@ -151,3 +153,24 @@ def test_drawn_pictures_name_what_they_are(run_folder: Path, place: str) -> None
         assert "every picture but the first was drawn by a model" in text
     else:
         assert len(re.findall(r'alt="asked for', text)) == 36 and MARK == "synthetic counterfactual"
+
+
+def test_a_report_of_many_large_noisy_progressions_stays_under_5_mb_and_fetches_nothing(
+    run_folder: Path,
+) -> None:
+    """Two directions, four calls, three ranks at 256 pixels, all of it noise, which no JPEG makes small."""
+    folder = run_folder / "evaluation" / "examples"
+    rng = np.random.default_rng(0)
+    for file in folder.glob("*.png"):
+        Image.fromarray(rng.integers(0, 256, (256, 256), dtype=np.uint8)).save(file)
+    index = json.loads((folder / "index.json").read_text())
+    many = [entry | {"image_id": f"{entry['image_id']}-{turn}"} for turn in range(4) for entry in index]
+    (folder / "index.json").write_text(json.dumps(many))
+    run = read_run(Run(run_folder))
+    assert len(run.examples) == 24
+    text = report_html(run)
+    assert 3_000_000 < len(text.encode()) < 5_000_000
+    assert re.search(r"\d+ more progressions are in the folder examples/", text)
+    sources = Page(text).sources
+    assert len(sources) > 30 and all(source.startswith("data:image/") for source in sources)
+    assert not re.search(r"(src|href|action)=[\"']?(https?:|//)|@import|url\(", text)

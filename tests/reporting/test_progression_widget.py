@@ -20,7 +20,7 @@ from cfx.reporting.progression_widget import (
     jpeg_uri,
     source_hash,
 )
-from cfx.reporting.run_files import read_run
+from cfx.reporting.run_files import read_grey, read_run
 from cfx.reporting.strips_html import strip_html
 from cfx.runs import Run
 
@@ -54,10 +54,28 @@ def test_the_scale_is_that_of_the_larger_end_and_never_invisible_noise() -> None
     assert change_scale(original, [original, original + 0.001]) == 0.05
 
 
+def test_the_knob_and_the_map_of_a_strip_share_one_stated_scale(run_folder: Path) -> None:
+    example = read_run(Run(run_folder)).examples[0]
+    page = strip_html(example)
+    (told,) = re.findall(r'data-scale="([^"]*)"', page)
+    original, ends = read_grey(example.original), [read_grey(example.steps[place]) for place in (0, -1)]
+    assert float(told) == pytest.approx(change_scale(original, ends), abs=1e-4)
+    assert f"up to ±{float(told):.2f}" in page
+
+
 def test_a_drawn_picture_says_inside_its_file_that_it_is_synthetic() -> None:
     picture = Image.fromarray(np.zeros((16, 16), dtype=np.uint8))
     with Image.open(BytesIO(b64decode(jpeg_uri(picture, note=True).partition(",")[2]))) as read:
         assert read.info["comment"] == b"synthetic counterfactual"
+
+
+def test_pure_noise_is_a_picture_too() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (320, 320), dtype=np.uint8)
+    with Image.open(
+        BytesIO(b64decode(jpeg_uri(Image.fromarray(noise), 92, note=True).partition(",")[2]))
+    ) as read:
+        assert read.info["comment"] == b"synthetic counterfactual"
+        assert np.abs(np.asarray(read.convert("L")).astype(int) - noise).mean() < 8
 
 
 def test_a_strip_carries_its_numbers_for_the_knob(run_folder: Path) -> None:

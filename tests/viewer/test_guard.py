@@ -5,7 +5,7 @@ from starlette.testclient import TestClient
 from visit import HOST
 
 from cfx.evaluation.explain_tools import Tools
-from cfx.viewer.guard import host_name, is_loopback
+from cfx.viewer.guard import cookie_name, host_name, is_loopback
 from cfx.viewer.server import Limits, viewer_app
 
 
@@ -65,3 +65,50 @@ def test_what_is_loopback() -> None:
     assert all(is_loopback(host) for host in ("localhost", "127.0.0.1", "127.8.8.8", "::1"))
     assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "192.168.1.2", "example.org", ""))
     assert host_name("a.b:80") == "a.b" and host_name("[::1]:80") == "::1" and host_name("[") is None
+
+
+TOKEN = "a-token_of-22-letters1"
+
+
+@pytest.fixture
+def exposed(tools: Tools) -> TestClient:
+    """The viewer as a browser elsewhere on the network sees it, before it knows the token."""
+    limits = Limits(addresses=True, token=TOKEN)
+    return TestClient(
+        viewer_app(tools, limits=limits), base_url="http://10.0.0.5:8765", follow_redirects=False
+    )
+
+
+def test_who_does_not_know_the_token_gets_nothing(exposed: TestClient) -> None:
+    name = cookie_name(TOKEN)
+    wrong: list[dict[str, str]] = [
+        {}, {"cookie": f"{name}="}, {"cookie": f"{name}={TOKEN[:-1]}"}, {"cookie": f"cfx={TOKEN}"},
+        {"cookie": ";;=\x00,\"" }, {"authorization": f"Bearer {TOKEN}"},
+    ]  # fmt: skip
+    for path, method in (
+        ("/", "GET"), ("/?token=", "GET"), ("/?token=wrong", "GET"), (f"/api/run?token={TOKEN}", "GET"),
+        ("/api/run", "GET"), ("/api/phantom", "POST"), ("/api/upload", "POST"), ("/api/visits/x/download", "GET"),
+        ("/api/visits/x/forget", "POST"), ("/nothing", "GET"),
+    ):  # fmt: skip
+        for headers in wrong:
+            answer = exposed.request(method, path, headers=headers)
+            assert answer.status_code == 401, (path, headers)
+            assert TOKEN not in answer.text and "set-cookie" not in answer.headers
+            assert answer.headers["x-frame-options"] == "DENY"
+
+
+def test_the_address_with_the_token_opens_the_page_and_leaves_it_out(exposed: TestClient) -> None:
+    answer = exposed.get(f"/?token={TOKEN}")
+    assert answer.status_code == 303 and answer.headers["location"] == "/"
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=lax" in cookie and "path=/" in cookie
+    assert exposed.get("/").status_code == 200  # the client keeps cookies, as a browser does
+    assert exposed.get("/api/run").json()["finding"] == "Cardiomegaly"
+    assert exposed.post("/api/visits/x/forget").status_code == 204
+    # Whoever has the cookie still has to come from this page, and to its own name.
+    assert exposed.post("/api/visits/x/forget", headers={"origin": "http://evil.example"}).status_code == 403
+    assert exposed.get("/", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_each_token_has_a_cookie_of_its_own() -> None:
+    assert cookie_name(TOKEN) != cookie_name(TOKEN[::-1]) and TOKEN not in cookie_name(TOKEN)

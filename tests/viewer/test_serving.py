@@ -14,11 +14,28 @@ def test_another_host_needs_expose(host: str) -> None:
         limits_of(host, False, [], 32)
     limits = limits_of(host, True, ["reading-room"], 32)
     assert limits.addresses and "reading-room" in limits.names
+    assert limits.token is not None and len(limits.token) >= 22
+    assert limits.token != limits_of(host, True, [], 32).token
+
+
+def test_a_token_of_the_users_own_is_long_and_guards_something() -> None:
+    own = "reading-room-2026_ab"
+    assert limits_of("127.0.0.1", True, [], 32, own).token == own
+    for token, expose in (
+        ("short", True),
+        ("has spaces in it, and more", True),
+        (own + "&x=1", True),
+        (own, False),
+    ):
+        with pytest.raises(BadValue, match=r"token=") as told:
+            limits_of("127.0.0.1", expose, [], 32, token)
+        assert token not in str(told.value)  # a line on a terminal may be seen by others
 
 
 def test_loopback_answers_to_nothing_else() -> None:
     limits = limits_of("127.0.0.1", False, ["ignored"], 0.5)
     assert limits.names == () and not limits.addresses and limits.upload == 524_288
+    assert limits.token is None
     with pytest.raises(BadValue, match="upload_mb"):
         limits_of("localhost", False, [], 0)
 
@@ -30,6 +47,7 @@ def test_a_taken_port_is_told_in_one_line() -> None:
         with pytest.raises(BadValue, match=rf"port={port}.*another"):
             bound("127.0.0.1", port)
         assert address_of(first, "127.0.0.1") == f"http://localhost:{port}/"
+        assert address_of(first, "127.0.0.1", "abc") == f"http://localhost:{port}/?token=abc"
 
 
 def test_what_is_no_address_or_port(monkeypatch: pytest.MonkeyPatch) -> None:

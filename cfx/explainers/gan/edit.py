@@ -9,6 +9,8 @@ anatomy can be pushed and squeezed, never folded, torn or duplicated, and the fl
 A control grid can not draw a grid of dots, which is the adversarial noise that an unrestricted residual ends in.
 """
 
+import functools
+
 import cv2
 import numpy as np
 import torch
@@ -19,6 +21,8 @@ SQUARINGS = 4
 """Squarings of the flow; the first step moves a pixel by at most 1/16 of the whole displacement."""
 STRUCTURE = 0.075
 """Window of the median that separates shapes from detail, as a share of the width: 5 of 64 pixels."""
+LARGEST_KEPT = 2**20
+"""Pixels up to which a grid of positions, eight bytes each, is kept for the next edit."""
 FLOW_NODES = 4
 """Nodes of the integrated flow for each cell of the control grid."""
 
@@ -72,9 +76,20 @@ def still_border(field: Tensor) -> Tensor:
 
 
 def _identity_grid(height: int, width: int, corners: bool, like: Tensor) -> Tensor:
-    """Sampling positions (1, H, W, 2) of the picture itself, in grid_sample's [-1, 1] coordinates (x, y)."""
-    theta = torch.eye(2, 3, dtype=like.dtype, device=like.device)[None]
-    return F.affine_grid(theta, [1, 1, height, width], align_corners=corners)
+    """Sampling positions (1, H, W, 2) of the picture itself, in grid_sample's [-1, 1] coordinates (x, y).
+
+    They are kept, up to a million pixels: making them anew for each edit takes a quarter of the time of drawing it.
+    """
+    make = _kept_grid if height * width <= LARGEST_KEPT else _kept_grid.__wrapped__
+    return make(height, width, corners, like.dtype, like.device)
+
+
+@functools.lru_cache(maxsize=8)
+def _kept_grid(height: int, width: int, corners: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What `_identity_grid` returns; never changed in place by those who get it."""
+    with torch.inference_mode(False):  # one made while validating must serve a training too
+        theta = torch.eye(2, 3, dtype=dtype, device=device)[None]
+        return F.affine_grid(theta, [1, 1, height, width], align_corners=corners)
 
 
 def flow(velocity: Tensor, squarings: int = SQUARINGS) -> Tensor:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cfx.explainers.gan import edit
 from cfx.explainers.gan.edit import (
     apply_edit,
     displacement,
@@ -145,3 +146,19 @@ def test_structure_keeps_borders_and_drops_wires() -> None:
     with_wire = picture.clone()
     with_wire[..., 10:12] = 0.9
     assert torch.allclose(structure(with_wire), picture, atol=0.01)
+
+
+def test_a_kept_grid_is_the_same_and_serves_a_training_after_a_validation() -> None:
+    edit._kept_grid.cache_clear()
+    image, velocity = torch.rand(1, 1, 33, 21), 0.05 * torch.randn(1, 2, 8, 8)
+    with torch.inference_mode():
+        first = edit.warp(image, velocity)
+    wanted = velocity.clone().requires_grad_()
+    again = edit.warp(image, wanted)
+    again.sum().backward()
+    assert torch.equal(first, again) and wanted.grad is not None and wanted.grad.abs().max() > 0
+    assert edit._kept_grid.cache_info().hits >= 3
+    kept, made = (edit._identity_grid(33, 21, False, image) for _ in range(2))
+    assert kept is made
+    theta = torch.eye(2, 3)[None]
+    assert torch.equal(kept, torch.nn.functional.affine_grid(theta, [1, 1, 33, 21], align_corners=False))
