@@ -50,7 +50,7 @@ def same_question(runs: list[Run]) -> None:
 def difference_maps(loaded: LoadedRun, images: torch.Tensor, target: float) -> np.ndarray[Any, Any]:
     """x_c - x of pictures (N, 1, H, W) at one target, float32 (N, H, W)."""
     found = []
-    for some in images.split(50):
+    for some in torch.split(images, 50):
         drawn = loaded.explainer.explain(some, torch.full((len(some), 1), target)).images[:, 0, 0]
         found.append((drawn - some[:, 0]).numpy())
     return np.concatenate(found)
