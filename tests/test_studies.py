@@ -103,3 +103,30 @@ def test_explainers_of_different_black_boxes_are_not_set_side_by_side(
     with pytest.raises(BadValue, match="another black box"):
         stability.same_question([*runs, other])
     assert stability.main(["stability"]) == 2
+
+
+def test_small_effusions_are_held_against_sides_without_fluid(repository: Path) -> None:
+    recess = script(repository, "recess")
+    severity = [0.6, 0.6, 0.1, 0.1, 1.4, 0.3]  # a large effusion and an unclear one are neither
+    names = [f"i{k}" for k in range(6)]
+    truth = pd.DataFrame(
+        {
+            "image_id": names,
+            "severity_pleural_effusion": severity,
+            "fluid_left": [1, 0, 1, 0, 1, 1],
+            "fluid_right": 1,
+        }
+    )
+    rows = pd.DataFrame(
+        {
+            "image_id": names,
+            "patient_id": names,
+            "scp_left_before": [0.2, 0.9, 0.8, 0.9, 0.1, 0.5],
+            "target": 0.0,
+        }
+    )
+    table = recess.cases(pd.concat([rows, rows.assign(target=1.0)]), truth, "left")
+    assert table["fluid"].to_dict() == {"i0": 1.0, "i2": 0.0, "i3": 0.0}  # fluid on the other side is no case
+    assert recess.figures(table)["auroc"] == 1.0
+    lost = recess.figures(table.assign(score=[np.nan, 0.8, 0.9]))
+    assert lost["not_measurable_small"] == 1 and np.isnan(lost["auroc"])
