@@ -25,7 +25,7 @@ def main(config: DictConfig) -> tuple[float, float] | float | None:
     """Run the chain of a `conf/train.yaml` configuration.
 
     Returns:
-        In a multirun what a sweeper steers by (see `cfx.reporting.objectives`): reach and KID of an explainer, the best
+        In a search what its sweeper steers by (see `cfx.reporting.objectives`): reach and KID of an explainer, the best
         value of its monitor for a part; None otherwise.
     """
     from cfx.files import write_json
@@ -44,7 +44,7 @@ def main(config: DictConfig) -> tuple[float, float] | float | None:
             Path(job.runtime.output_dir) / "run.json",
             {"run": str(run.path), "overrides": list(job.overrides.task)},
         )
-        return objective_of(run)
+        return objective_of(run) if "direction" in job.sweeper else None
     return None
 
 
@@ -68,7 +68,7 @@ def check_directions(config: dict[str, Any], direction: Any) -> None:
 
 
 def objective_of(run: "Run") -> tuple[float, float] | float | None:
-    """Return what a sweeper is told of a finished run, and say where a figure had to be stood in for."""
+    """Return what a search is told of a finished run, and say where a figure had to be stood in for."""
     from cfx.chain import is_part
     from cfx.reporting.objectives import monitored, not_made, objectives
 
