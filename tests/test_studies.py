@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cfx.errors import BadValue
+from cfx.reporting.paired import Difference
 from cfx.runs import Run, jobs_of
 
 
@@ -130,3 +131,18 @@ def test_small_effusions_are_held_against_sides_without_fluid(repository: Path) 
     assert recess.figures(table)["auroc"] == 1.0
     lost = recess.figures(table.assign(score=[np.nan, 0.8, 0.9]))
     assert lost["not_measurable_small"] == 1 and np.isnan(lost["auroc"])
+
+
+def test_the_margin_is_the_least_favourable_one_over_rivals_that_got_there(repository: Path) -> None:
+    rivals = script(repository, "rivals")
+
+    def ahead(figure: str, other: str, better: int, low: float, high: float) -> Difference:
+        return Difference(figure, "up", other, better, 0.0, 0.0, (low + high) / 2, low, high)
+
+    found = [
+        ahead("reach", "xgem", 1, 0.02, 0.1), ahead("reach", "cyclegan", 1, -0.01, 0.1),
+        ahead("KID", "xgem", -1, -0.5, -0.1), ahead("KID", "pixel", -1, -0.5, 0.3),
+    ]  # fmt: skip
+    assert rivals.margins(found, {"xgem", "cyclegan"}) == {"reach": -0.01, "KID": 0.1}
+    assert rivals.margins(found, {"pixel"}) == {"reach": None, "KID": -0.3}
+    assert rivals.main(["rivals", "one"]) == 2
