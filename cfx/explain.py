@@ -58,6 +58,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     task = loaded.config.get("task") or {}
     ratio = task.get("measurement") == "ctr"
     finder = finder_of(loaded)
+    read_by = read_by_of(task, finder is not None)
     drawn = {
         "difference": ("difference.png", draw_difference),
         "outlines": ("outlines.png", draw_outlines),
@@ -78,7 +79,8 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
         pictures=dict(each for name, each in drawn.items() if wanted(name)),
         views=tuple(loaded.config["data"].get("views") or ()),
         direction={"up": 1, "down": -1}.get(str(task.get("direction")), 0) if ratio else 0,
-        read_by=read_by_of(task, finder is not None),
+        read_by=read_by,
+        floor=floor_of(loaded, read_by),
         finder=finder,
     )
 
@@ -117,7 +119,22 @@ def read_by_of(task: Mapping[str, Any], detects: bool) -> str | None:
     measurement = task.get("measurement", "ctr")
     if measurement == "recess":
         return "scp" if detects else None
-    return "ctr" if measurement == "ctr" else None
+    return {"ctr": "ctr", "lung_haze": "haze"}.get(measurement)
+
+
+def floor_of(loaded: "LoadedRun", read_by: str | None) -> float:
+    """Return the least shift of one picture that is called a change; 0 where none is known, which then is no reason.
+
+    No reader study tells that of lung haze: it is the repeat error that an evaluation of the run measured.
+    """
+    from cfx.metrics.clinical import READING_FLOOR
+    from cfx.reporting.run_files import number_at
+
+    if read_by != "haze":
+        return READING_FLOOR
+    measured = loaded.run.evaluation
+    known = number_at(measured.metrics(), "clinical.haze.repeat_error") if measured.done else None
+    return 0.0 if known is None else known
 
 
 def numbers_of(key: str, values: Any) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Clinical measurements on heart and lung masks: widths, cardiothoracic ratio, costophrenic angles.
+"""Clinical measurements by heart and lung masks: widths, cardiothoracic ratio, costophrenic angles, lung haze.
 
 Pure numpy functions over a batch of masks (B, 3, H, W) with channels heart, left lung, right lung (the patient's
 left, so the left lung lies on the right of the picture). Hard masks (0/1) and soft masks (probabilities) go through
@@ -37,6 +37,9 @@ CTR = (0.25, 0.85)
 OVERHANG = 0.10
 # A second heart part of this share of the largest means that the contour fell apart.
 SECOND_PART = 0.5
+# What is taken off all round before grey values are read, as a share of the picture's width: an outline that is a pixel
+# of 64 off must not count its neighbour's grey. At least one pixel.
+RIM = 1 / 64
 
 
 @dataclass(frozen=True)
@@ -256,3 +259,56 @@ def costophrenic_angles(masks: Array) -> Array:
         angle[cut | (area < LUNG_AREA[0] * height * width)] = np.nan
         angles[:, place] = angle
     return angles
+
+
+def lung_haze(image: Array, masks: Array) -> Array:
+    """Brightness of the lungs against the heart: mean grey of both lungs over mean grey of the heart.
+
+    Fluid or consolidated tissue absorbs as the heart does, so that hazy lungs come nearer to the heart's grey. A ratio,
+    since exposure and display scale all grey values of a picture alike, and such a factor cancels; an offset, or a
+    curve, does not: adding grey to the whole picture moves the ratio towards 1. Means are over the pixels of each
+    structure's largest part, without a rim of `RIM`, weighted by the soft mask; lung that the heart covers is left out.
+
+    This is the project's own definition, not a clinical score: no patients have validated it, it grades no edema, and
+    whatever else brightens or darkens the lungs (effusion, inspiration, a device, breast tissue) moves it too. It
+    compares a picture with its counterfactual; between patients it is only as good as their exposures are alike.
+
+    Args:
+        image: (B, H, W) grey values in [0, 1], black 0, bright where more is absorbed.
+        masks: (B, 3, H, W) hard or soft, see `measure`.
+
+    Returns:
+        (B,) float64 in [0, inf), without unit: 0 for black lungs, 1 for lungs as bright as the heart. NaN where the CTR
+        is not measurable either, so that heart and lungs were not found as a chest has them, or the heart is black.
+
+    Raises:
+        ValueError: image and masks do not fit.
+    """
+    image, masks = np.asarray(image, dtype=np.float64), np.asarray(masks)
+    ctr = cardiothoracic_ratio(masks)
+    if image.shape != (len(masks), *masks.shape[2:]):
+        raise ValueError(f"image must be (B, H, W) of the masks {masks.shape}, got {image.shape}")
+    heart = _core(masks[:, HEART])
+    lungs = np.maximum(_core(masks[:, LEFT_LUNG]), _core(masks[:, RIGHT_LUNG])) * (masks[:, HEART] < LEVEL)
+    above, below = _weighted_mean(image, lungs), _weighted_mean(image, heart)
+    measurable = np.isfinite(ctr) & (below > 0)
+    ratio: Array = np.divide(above, below, out=np.full(len(masks), np.nan), where=measurable)
+    return ratio
+
+
+def _core(mask: Array) -> Array:
+    """Weights (B, H, W) of a structure: its soft mask on the largest part without its rim, 0 elsewhere."""
+    keep, _, _ = largest_part(mask)
+    disc = ndimage.generate_binary_structure(2, 1)[None]  # within a picture alone
+    inner = ndimage.binary_erosion(keep, disc, iterations=max(1, round(RIM * mask.shape[2])))
+    weights: Array = np.where(inner, mask, 0).astype(np.float64)
+    return weights
+
+
+def _weighted_mean(values: Array, weights: Array) -> Array:
+    """Mean (B,) of pictures (B, H, W) by weights of the same shape; NaN where all are 0."""
+    total = weights.sum(axis=(1, 2))
+    mean: Array = np.divide(
+        (values * weights).sum(axis=(1, 2)), total, out=np.full(len(values), np.nan), where=total > 0
+    )
+    return mean

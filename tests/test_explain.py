@@ -17,6 +17,7 @@ import cfx.explain
 import cfx.loading
 from cfx.classifiers.blackbox import BlackBox
 from cfx.explainers.base import Counterfactual, Explainer
+from cfx.metrics.clinical import READING_FLOOR
 from cfx.runs import Run
 
 
@@ -257,7 +258,8 @@ XRAYS = {"source": {"_target_": "cfx.data.nih_cxr14.NihCxr14"}}
     ("measurement", "trained_on", "data", "read_by"),
     [
         ("ctr", None, XRAYS, "ctr"),
-        ("lung_haze", XRAYS, XRAYS, None),
+        ("lung_haze", None, XRAYS, "haze"),
+        ("none", XRAYS, XRAYS, None),
         ("recess", None, XRAYS, None),
         ("recess", PHANTOM, XRAYS, None),
         ("recess", PHANTOM, PHANTOM, "scp"),
@@ -274,6 +276,17 @@ def test_a_verdict_goes_by_what_the_task_is_read_by_and_a_phantom_detector_score
     assert tools.read_by == read_by
     assert (tools.finder is not None) == (trained_on is data)
     assert (tools.direction != 0) == (measurement == "ctr")
+
+
+def test_lung_haze_has_a_reading_floor_only_where_an_evaluation_measured_it(tmp_path: Path) -> None:
+    made = loaded(tmp_path / "run")
+    made.run = Run.create(tmp_path / "run")
+    assert cfx.explain.floor_of(made, "ctr") == READING_FLOOR
+    assert cfx.explain.floor_of(made, "haze") == 0
+    made.run.evaluation.write_metrics({"clinical": {"haze": {"repeat_error": 0.04}}})
+    assert cfx.explain.floor_of(made, "haze") == 0.04
+    made.config = {"data": {"size": 16}, "task": {"measurement": "lung_haze", "direction": "up"}}
+    assert cfx.explain.tools_of(made).floor == 0.04
 
 
 def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from cfx.measurements import cardiothoracic_ratio, costophrenic_angles, extent, largest_part, measure
+from cfx.measurements import (
+    cardiothoracic_ratio,
+    costophrenic_angles,
+    extent,
+    largest_part,
+    lung_haze,
+    measure,
+)
 
 
 def ellipse(size: int, centre: tuple[float, float], radii: tuple[float, float], fine: int = 1) -> np.ndarray:
@@ -218,3 +225,64 @@ def test_recesses_of_real_contours_are_sharp() -> None:
     known = angles[np.isfinite(angles)]
     assert len(known) > 90
     assert 20 < np.median(known) < 80
+
+
+def film(masks: np.ndarray, lungs: float, heart: float, around: float = 0.1) -> np.ndarray:
+    """A picture (1, H, W) of one grey value for each structure of hard masks."""
+    inside = masks >= 0.5
+    grey = np.full(masks.shape[2:], around)
+    grey[inside[0, 1] | inside[0, 2]] = lungs
+    grey[inside[0, 0]] = heart
+    return grey[None]
+
+
+def test_lung_haze_is_the_grey_of_the_lungs_over_that_of_the_heart() -> None:
+    masks = chest()
+    for lungs, heart in ((0.2, 0.8), (0.0, 0.5), (0.6, 0.6), (0.9, 0.3)):
+        assert lung_haze(film(masks, lungs, heart), masks)[0] == pytest.approx(lungs / heart)
+    image = film(masks, 0.2, 0.8)
+    image[:, :, 40:][masks[:, 1, :, 40:] >= 0.5] = 0.4  # most of the left lung alone
+    one_lung = lung_haze(image, masks)[0]
+    assert 0.25 < one_lung < 0.5
+    batch = np.concatenate([image, film(masks, 0.2, 0.8)])
+    assert lung_haze(batch, np.concatenate([masks, masks])) == pytest.approx([one_lung, 0.25])
+
+
+def test_lung_haze_knows_no_gain_but_an_offset() -> None:
+    masks = chest()
+    image = film(masks, 0.2, 0.8)
+    image += 0.02 * np.random.default_rng(0).standard_normal(image.shape)
+    own = lung_haze(image, masks)[0]
+    for gain in (0.5, 0.9, 1.2):
+        assert lung_haze(gain * image, masks)[0] == pytest.approx(own, rel=1e-12)
+    # an offset is no gain: it brings the two greys nearer to each other, as the definition says
+    assert own + 0.05 < lung_haze(image + 0.1, masks)[0] < 1
+
+
+def test_a_rim_of_another_organ_does_not_count_as_haze() -> None:
+    masks = chest()
+    image = film(masks, 0.2, 0.8)
+    swollen = masks.copy()
+    swollen[0, 1] = np.maximum(
+        masks[0, 1], np.roll(masks[0, 1], -1, axis=1)
+    )  # a pixel too far towards the heart
+    inside = (swollen[0, 1] >= 0.5) & (image[0] > 0.5)
+    assert not inside.all() and lung_haze(image, swollen)[0] == pytest.approx(0.25)
+    whole = swollen[0, 1] >= 0.5
+    assert image[0][whole].mean() != pytest.approx(0.2, abs=1e-3)  # what it would be with the rim
+
+
+def test_lung_haze_is_nan_where_the_chest_was_not_found() -> None:
+    masks = chest()
+    image = film(masks, 0.2, 0.8)
+    for channel in range(3):
+        gone = masks.copy()
+        gone[0, channel] *= 0.4
+        assert np.isnan(lung_haze(image, gone)[0])
+    tiny = masks.copy()
+    tiny[0, 0] = 0
+    tiny[0, 0, 40:43, 30:33] = 1
+    assert np.isnan(lung_haze(image, tiny)[0])
+    assert np.isnan(lung_haze(film(masks, 0.2, 0.0), masks)[0])  # a black heart
+    with pytest.raises(ValueError, match="image must be"):
+        lung_haze(image[:, :32], masks)

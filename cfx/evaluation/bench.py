@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cfx.evaluation.detecting import FOUND_NAMES, SIDES, Detecting, angles_of, both_sides
 from cfx.evaluation.device_files import read_devices
-from cfx.evaluation.judging import Judge, dice, in_batches, judge_images
+from cfx.evaluation.judging import Judge, dice, haze_by, in_batches, judge_all
 from cfx.evaluation.rows import KEYS, Drawn, Part, PictureSet, finish, is_extreme, load_part
 from cfx.evaluation.settings import Settings
 from cfx.evaluation.verdict import verdicts
@@ -64,8 +64,8 @@ class Bench:
         threshold: the transfer classifier's own threshold.
         familiar: tells for pictures (B, 1, H, W) whether they are like the training data, or None.
         detecting: the evaluation detector at work, or None: no recess scores, no devices by boxes.
-        read_by: what the task is read by, `ctr` or `scp`, by which verdicts go; None: no verdict depends on it.
-        recess_floor: least shift of one picture's recess score that is called a change.
+        read_by: what the task is read by, `ctr`, `scp` or `haze`, by which verdicts go; None: no verdict depends on it.
+        floors: by what a task is read by, the least shift of one picture that is called a change; 0: not known.
         answers: oracles by (row, target), filled by the runner.
         seen: row of each of the data set's own pictures by its content, filled by `survey`.
         base: what was measured on the pictures themselves, filled by `survey`.
@@ -84,7 +84,9 @@ class Bench:
     familiar: Callable[[Tensor], Tensor] | None = None
     detecting: Detecting | None = None
     read_by: str | None = "ctr"
-    recess_floor: float = READING_FLOOR
+    floors: dict[str, float] = field(
+        default_factory=lambda: {"ctr": READING_FLOOR, "scp": READING_FLOOR, "haze": 0.0}
+    )
     answers: dict[tuple[int, float], OracleAnswer] = field(default_factory=dict)
     base: pd.DataFrame = field(default_factory=pd.DataFrame)
     seen: dict[bytes, int] = field(default_factory=dict)
@@ -101,7 +103,7 @@ class Bench:
 
         Columns: the keys, study_id, p_before, ctr_before, heart_width_before, thorax_width_before, p_transfer_before,
         ctr_true_before (from the data set's own masks), dice_heart, dice_left_lung, dice_right_lung, familiar,
-        scp and angle by side.
+        scp and angle by side, haze_before.
         """
         parts = []
         step = self.settings.part_size
@@ -119,6 +121,7 @@ class Bench:
         posterior = in_batches(self.blackbox, part.image, size).numpy().astype(np.float64)
         masks = in_batches(self.judge, part.image, size)
         found = measure(masks.numpy())
+        haze = haze_by(masks, part.image) if self.measures_haze else np.full(len(part.rows), np.nan)
         overlap = np.full((len(part.rows), 3), np.nan)
         true = np.full(len(part.rows), np.nan)
         if part.has_masks.any():
@@ -160,6 +163,7 @@ class Bench:
                 "ctr_before": found.ctr,
                 "heart_width_before": found.heart_width,
                 "thorax_width_before": found.thorax_width,
+                "haze_before": haze,
                 "p_transfer_before": other,
                 "ctr_true_before": true,
                 "dice_heart": overlap[:, 0],
@@ -173,6 +177,11 @@ class Bench:
     def measures_recess(self) -> bool:
         """Whether the costophrenic angle is measured beside the CTR."""
         return self.read_by == "scp" or self.detecting is not None
+
+    @property
+    def measures_haze(self) -> bool:
+        """Whether the lungs' brightness is measured beside the CTR."""
+        return self.read_by == "haze"
 
     def rows(self, part: Part, targets: Array, drawn: Drawn) -> pd.DataFrame:
         """Measure what was drawn.
@@ -196,11 +205,11 @@ class Bench:
 
         after = blank(in_batches(self.blackbox, flat, size).numpy())
         keys, net_keys = _contents(flat), _contents(drawn.net)
-        ctr, heart, thorax = self._measured(flat, keys)
-        net = self._measured(drawn.net, net_keys)[0]
+        ctr, heart, thorax, haze = self._measured(flat, keys)
+        net, _, _, net_haze = self._measured(drawn.net, net_keys)
         source = part.image.repeat_interleave(width, dim=0)
         columns: dict[str, Any] = {name: np.repeat(base[name].to_numpy(), width) for name in KEYS}
-        for name in ("p_before", "ctr_before", "heart_width_before", "thorax_width_before"):
+        for name in ("p_before", "ctr_before", "heart_width_before", "thorax_width_before", "haze_before"):
             columns[name] = np.repeat(base[name].to_numpy(), width)
         columns["p_transfer_before"] = np.repeat(base["p_transfer_before"].to_numpy(), width)
         columns["ctr_true_before"] = np.repeat(base["ctr_true_before"].to_numpy(), width)
@@ -209,6 +218,8 @@ class Bench:
             "p_after": after,
             "ctr_net_before": np.repeat(net, width),
             "ctr_after": blank(ctr),
+            "haze_net_before": np.repeat(net_haze, width),
+            "haze_after": blank(haze),
             "heart_width_after": blank(heart),
             "thorax_width_after": blank(thorax),
             "l1": blank(l1(flat, source).cpu().numpy()),
@@ -232,14 +243,14 @@ class Bench:
             transfer_after=other,
             threshold=self.threshold,
             familiar=np.repeat(base["familiar"].to_numpy() > 0.5, width),
-            floor=self.recess_floor if self.read_by == "scp" else READING_FLOOR,
+            floor=self.floors.get(self.read_by or "", READING_FLOOR),
         )
         return finish(columns)
 
     def _read(self, columns: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
-        """What a verdict goes by (N,), before and after: the CTR or the recess score; None where it is not measured."""
-        if self.read_by == "ctr":
-            return columns["ctr_net_before"], columns["ctr_after"]
+        """What a verdict goes by (N,), before and after; None where it is not measured."""
+        if self.read_by in ("ctr", "haze"):
+            return columns[f"{self.read_by}_net_before"], columns[f"{self.read_by}_after"]
         if self.read_by is None or self.detecting is None:
             return None, None
         before, after = (
@@ -304,17 +315,17 @@ class Bench:
         """Row (N,) of each of the data set's own pictures (N, 1, H, W), -1 for any other picture."""
         return np.array([self.seen.get(key, -1) for key in _contents(images)], dtype=np.int64)
 
-    def _measured(self, images: Tensor, keys: Sequence[bytes]) -> tuple[Array, Array, Array]:
-        """CTR, heart width and thorax width (N,) of pictures; the data set's own ones are not measured twice."""
+    def _measured(self, images: Tensor, keys: Sequence[bytes]) -> tuple[Array, Array, Array, Array]:
+        """CTR, heart width, thorax width and haze (N,) of pictures; the data set's own are not measured twice."""
         row = np.array([self.seen.get(key, -1) for key in keys])
-        values = self.base[["ctr_before", "heart_width_before", "thorax_width_before"]].to_numpy()[row]
+        names = ["ctr_before", "heart_width_before", "thorax_width_before", "haze_before"]
+        values = self.base[names].to_numpy()[row]
         new = row < 0
         if new.any():
-            found = judge_images(
-                self.judge, images[torch.from_numpy(new).to(images.device)], self.settings.batch_size
-            )
-            values[new] = np.stack([found.ctr, found.heart_width, found.thorax_width], axis=1)
-        return values[:, 0], values[:, 1], values[:, 2]
+            chosen = images[torch.from_numpy(new).to(images.device)]
+            found, haze = judge_all(self.judge, chosen, self.settings.batch_size, haze=self.measures_haze)
+            values[new] = np.stack([found.ctr, found.heart_width, found.thorax_width, haze], axis=1)
+        return values[:, 0], values[:, 1], values[:, 2], values[:, 3]
 
     def _transfer(self, flat: Tensor, asked: Array) -> Array:
         """Posterior (N,) of the independent classifier at the extremes, NaN elsewhere."""

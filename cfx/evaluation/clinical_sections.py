@@ -1,4 +1,4 @@
-"""The clinical measurements of metrics.json: the cardiothoracic ratio, the score of a healthy recess, its angle."""
+"""The clinical measurements of metrics.json: cardiothoracic ratio, score of a healthy recess, its angle, lung haze."""
 
 from collections.abc import Mapping
 
@@ -37,7 +37,9 @@ def clinical_sections(
     resamples: int,
     seed: int,
 ) -> Section:
-    """EVALUATION section 3: `ctr`; `scp` by both sides together and each; `angle`; None where nothing was measured.
+    """EVALUATION section 3: `ctr`; `scp` by both sides together and each; `angle`; `haze` with its 95 % repeat error.
+
+    None where nothing was measured.
 
     Args:
         rows: of the method or control. base: all pictures of the split as they are. oracle: its rows, or None.
@@ -66,11 +68,13 @@ def clinical_sections(
             made[group]["p_holm"] = p
         return made
 
-    sections: Section = {"ctr": section("ctr"), "scp": None, "angle": None}
+    sections: Section = {"ctr": section("ctr"), "scp": None, "angle": None, "haze": None}
     for name in ("scp", "angle"):
         measured = [f"{name}_{side}_before" for side in SIDES]
         if set(measured) <= set(base) and base[measured].notna().any(axis=None):
             sections[name] = section(name)
             sections[name] |= {side: section(f"{name}_{side}") for side in SIDES}
+    if "haze_before" in base and base["haze_before"].notna().any():
+        sections["haze"] = section("haze") | {"repeat_error": repeat_errors.get("haze", float("nan"))}
     sections["read_by"] = read_by if read_by is not None and sections[read_by] is not None else None
     return sections

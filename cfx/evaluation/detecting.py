@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cfx.evaluation.judging import Judge, jitter
+from cfx.evaluation.judging import Judge, jitter, judge_all
 from cfx.measurements import costophrenic_angles
 from cfx.metrics.boxes import CLASSES, BoxSet
 from cfx.metrics.detection import ap50, mean_ap
@@ -68,10 +68,10 @@ def both_sides(values: Array) -> Array:
 
 
 def repeat_error_of(measure: Any, images: Tensor, seed: int = 0) -> float:
-    """95 % repeat error of a measurement of both sides: the 95 % quantile of its change when a picture is seen again.
+    """95 % repeat error of a measurement: the 95 % quantile of its change when a picture is seen again.
 
     Args:
-        measure: pictures -> (N, 2).
+        measure: pictures -> (N, 2) of both sides, of which the mean counts, or (N,).
         images: (N, 1, H, W), a sample of real pictures.
         seed: of the jitter, see `cfx.evaluation.judging.jitter`.
 
@@ -79,27 +79,31 @@ def repeat_error_of(measure: Any, images: Tensor, seed: int = 0) -> float:
         In units of the measurement; NaN where nothing was measurable twice.
     """
     again = jitter(images, torch.Generator().manual_seed(seed))
-    change = np.abs(both_sides(measure(again)) - both_sides(measure(images)))
+    first, second = (np.asarray(measure(seen)) for seen in (images, again))
+    change = np.abs(second - first) if first.ndim == 1 else np.abs(both_sides(second) - both_sides(first))
     change = change[np.isfinite(change)]
     return float(np.quantile(change, 0.95)) if len(change) else float("nan")
 
 
-def recess_repeat_errors(
-    finder: Finder | None, judge: Judge | None, images: Tensor, batch_size: int
+def reading_repeat_errors(
+    finder: Finder | None, judge: Judge, images: Tensor, batch_size: int, *, angles: bool, haze: bool
 ) -> dict[str, float]:
-    """95 % repeat errors of the recess score (`scp`) and of the angle; NaN for what is not measured.
+    """95 % repeat errors of the recess score (`scp`), the angle and lung haze; NaN for what is not measured.
 
     Args:
         finder: evaluation detector, or None.
-        judge: evaluation segmenter, or None where angles are not measured.
+        judge: evaluation segmenter.
         images: (N, 1, H, W), a sample of real pictures.
         batch_size: pictures at a time.
+        angles, haze: whether these are measured.
     """
-    found = {"scp": float("nan"), "angle": float("nan")}
+    found = dict.fromkeys(("scp", "angle", "haze"), float("nan"))
     if finder is not None and len(images):
         found["scp"] = repeat_error_of(lambda seen: scores_of(finder, seen, batch_size), images)
-    if judge is not None and len(images):
+    if angles and len(images):
         found["angle"] = repeat_error_of(lambda seen: angles_of(judge, seen, batch_size), images)
+    if haze and len(images):
+        found["haze"] = repeat_error_of(lambda seen: judge_all(judge, seen, batch_size, haze=True)[1], images)
     return found
 
 

@@ -14,6 +14,7 @@ from cfx.errors import BadValue, UnknownChoice, nearest
 from cfx.evaluation.detecting import Finder
 from cfx.evaluation.explained import Explained
 from cfx.explainers.base import Explainer
+from cfx.metrics.clinical import READING_FLOOR
 
 GRID = tuple(round(0.1 * step, 1) for step in range(11))
 IDENTIFIERS = ("remove", "keep")
@@ -41,8 +42,9 @@ class Tools:
         draw: writes a PNG of a progression; None leaves it out.
         pictures: writes further files, by the name of each in an image's folder.
         views: the views that the run was trained on; empty where that is not known.
-        read_by: what the task is read by, `ctr` or `scp` (see `Reading.measured`); None where no verdict depends on a
-            measurement.
+        read_by: what the task is read by, `ctr`, `scp` or `haze` (see `Reading.measured`); None where no verdict
+            depends on a measurement.
+        floor: least shift of that on one picture that is called a change; 0 where none is known.
         finder: detector of costophrenic recesses, or None.
         direction: 1 where the cardiothoracic ratio rises with the finding, -1 where it falls, 0 where it tells
             nothing of it.
@@ -62,6 +64,7 @@ class Tools:
     views: tuple[str, ...] = ()
     direction: int = 0
     read_by: str | None = "ctr"
+    floor: float = READING_FLOOR
     finder: Finder | None = None
 
     @property
@@ -147,6 +150,7 @@ def about(tools: Tools, settings: Settings) -> dict[str, Any]:
         "finding": tools.blackbox.finding,
         "prior": tools.blackbox.prior,
         "read_by": tools.read_by,
+        "reading_floor": tools.floor,
         "limits": list(tools.explainer.ends),
         "size": tools.size,
         "targets": list(settings.targets),

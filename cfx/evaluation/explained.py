@@ -48,6 +48,7 @@ class Reading:
         heart_edges: left and right edge of the heart, fractions of the square's width.
         thorax_edges: the same of the two lungs together.
         scp_left, scp_right: the detector's score of a healthy costophrenic recess, where the run has a detector.
+        haze: brightness of the lungs against the heart, where the task is read by it.
 
     """
 
@@ -61,11 +62,14 @@ class Reading:
     thorax_edges: tuple[float, float] | None = None
     scp_left: float | None = None
     scp_right: float | None = None
+    haze: float | None = None
 
     def measured(self, read_by: str | None) -> float | None:
-        """What a task is read by: `ctr`, `scp` (the mean of both sides); None where it was not measured."""
+        """What a task is read by: `ctr`, `haze`, `scp` (the mean of both sides); None where it was not measured."""
         if read_by == "ctr":
             return self.ctr
+        if read_by == "haze":
+            return self.haze
         if read_by != "scp" or self.scp_left is None or self.scp_right is None:
             return None
         return (self.scp_left + self.scp_right) / 2
@@ -80,6 +84,7 @@ class Reading:
             "transfer": self.transfer,
             "scp_left": self.scp_left,
             "scp_right": self.scp_right,
+            "haze": self.haze,
         }
 
 

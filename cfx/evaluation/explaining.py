@@ -14,6 +14,7 @@ from cfx.evaluation.detecting import scores_of
 from cfx.evaluation.explain_tools import Tools
 from cfx.evaluation.explained import DO_NOT, INTERPRET, Explained, Reading, Step, cut_padding
 from cfx.evaluation.full_resolution import edit_series, shrunk
+from cfx.evaluation.judging import haze_by
 from cfx.evaluation.verdict import FLOOR, NOT_MADE, verdicts
 from cfx.explainers.base import Counterfactual, Edits
 from cfx.measurements import measure
@@ -77,8 +78,10 @@ def read_pictures(images: Tensor, tools: Tools) -> list[Reading]:
 
 def _read_chunk(images: Tensor, tools: Tools) -> list[Reading]:
     posterior = tools.blackbox(images).float().cpu().numpy()
-    masks = tools.segmenter(images).float().cpu().numpy()
+    soft = tools.segmenter(images).float().cpu()
+    masks = soft.numpy()
     measured = measure(masks)
+    haze = haze_by(soft, images) if tools.read_by == "haze" else np.full(len(images), np.nan)
     scp = np.full((len(images), 2), np.nan)
     if tools.finder is not None:
         scp = scores_of(tools.finder, images)
@@ -95,6 +98,7 @@ def _read_chunk(images: Tensor, tools: Tools) -> list[Reading]:
             thorax_edges=_edges(measured.thorax_edges[i]),
             scp_left=_finite(scp[i, 0]),
             scp_right=_finite(scp[i, 1]),
+            haze=_finite(haze[i]),
         )
         for i in range(len(images))
     ]
@@ -222,6 +226,7 @@ def all_reasons(
         transfer_after=None if tools.transfer is None else array([step.reading.transfer for step in steps]),
         threshold=tools.threshold,
         familiar=None if familiar is None else np.full(len(steps), familiar),
+        floor=tools.floor,
     )
     reasons = [text.partition(": ")[2] for text in texts]
     return [tuple(each.split(", ")) if each else () for each in reasons]

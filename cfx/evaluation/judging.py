@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cfx.measurements import Measured, measure
+from cfx.measurements import Measured, lung_haze, measure
 
 Array = npt.NDArray[Any]
 Judge = Callable[[Tensor], Tensor]
@@ -33,15 +33,31 @@ def judge_images(judge: Judge, images: Tensor, batch_size: int = 256) -> Measure
     Returns:
         `Measured` of N pictures: edges where the bilinearly enlarged soft masks cross 0.5, NaN = not measurable.
     """
-    found = []
+    return judge_all(judge, images, batch_size, haze=False)[0]
+
+
+def judge_all(judge: Judge, images: Tensor, batch_size: int = 256, *, haze: bool) -> tuple[Measured, Array]:
+    """Measure pictures, and with `haze` their lung haze (N,) on the same masks; NaN without."""
+    found, hazes = [], [np.zeros(0)]
     for chunk in torch.split(images, batch_size):
         with torch.inference_mode():
-            masks = judge(chunk).float().cpu().numpy()
-        found.append(measure(masks))
+            masks = judge(chunk).float().cpu()
+        found.append(measure(masks.numpy()))
+        hazes.append(haze_by(masks, chunk) if haze else np.full(len(chunk), np.nan))
     if not found:
         found.append(measure(np.zeros((0, 3, 4, 4))))
     names = ("ctr", "heart_width", "thorax_width", "heart_edges", "thorax_edges")
-    return Measured(*(np.concatenate([getattr(each, name) for each in found]) for name in names))
+    return Measured(
+        *(np.concatenate([getattr(each, name) for each in found]) for name in names)
+    ), np.concatenate(hazes)
+
+
+def haze_by(masks: Tensor, images: Tensor) -> Array:
+    """Lung haze (N,) of pictures (N, 1, H, W) in [-1, 1] by soft masks (N, 3, h, w); see `lung_haze`."""
+    grey = ((images[:, 0].float().cpu() + 1) / 2).clamp(0, 1)
+    if masks.shape[-2:] != grey.shape[-2:]:
+        masks = F.interpolate(masks, size=grey.shape[-2:], mode="bilinear", align_corners=False)
+    return lung_haze(grey.numpy(), masks.cpu().numpy())
 
 
 def dice(predicted: Array, truth: Array) -> Array:

@@ -64,12 +64,16 @@ COLUMNS = (
     "devices_found_kept",
     "devices_found_in_edit",
     "devices_found_in_edit_kept",
+    # brightness of the lungs against the heart, of tasks that are read by it
+    "haze_before",
+    "haze_net_before",
+    "haze_after",
 )
 TEXT = ("image_id", "patient_id", "view", "sex", "split", "group", "verdict")
 
 
-READ_AS = {"ctr": "ctr", "recess": "scp"}
-"""Columns that a task is read by, by its `measurement`; others are not measured yet."""
+READ_AS = {"ctr": "ctr", "recess": "scp", "lung_haze": "haze"}
+"""Columns that a task is read by, by its `measurement`; a task of another is read by nothing."""
 
 
 class PictureSet(Protocol):
@@ -99,7 +103,7 @@ class Task(Protocol):
 
     @property
     def measurement(self) -> str:
-        """What a radiologist would measure: `ctr`, or something else that no column holds yet."""
+        """What a radiologist would look at: one of `READ_AS`, or something that no column holds."""
         ...
 
     @property
@@ -116,6 +120,11 @@ def ctr_direction(measurement: str, direction: str) -> int | None:
 def recess_direction(measurement: str, direction: str) -> int | None:
     """The same of the score of a healthy costophrenic recess."""
     return _direction("recess", measurement, direction)
+
+
+def haze_direction(measurement: str, direction: str) -> int | None:
+    """The same of the lungs' brightness against the heart."""
+    return _direction("lung_haze", measurement, direction)
 
 
 def _direction(of: str, measurement: str, direction: str) -> int | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cfx.evaluation.bench import Bench
 from cfx.evaluation.controls import Control, NearestReal, Nothing, PixelDescent
-from cfx.evaluation.detecting import Detecting, Finder, detector_section, recess_repeat_errors
+from cfx.evaluation.detecting import Detecting, Finder, detector_section, reading_repeat_errors
 from cfx.evaluation.drift import others_of
 from cfx.evaluation.given import Given, measure_given
 from cfx.evaluation.judging import Judge, repeat_error
@@ -27,6 +27,7 @@ from cfx.evaluation.rows import (
     PictureSet,
     Task,
     ctr_direction,
+    haze_direction,
     is_extreme,
     recess_direction,
 )
@@ -112,7 +113,7 @@ def evaluate(
     )  # fmt: skip
     run = Evaluation(bench, task, oracle, features, progress or (lambda what, done, count: None))
     bench.survey()
-    repeated = run.recess_noise(finder)
+    repeated = run.reading_noise(finder)
     run.find_oracles()
     rows = run.method(explainer, write_part, dict(finished or {}))
     drawn = run.controls(controls)
@@ -287,12 +288,14 @@ class Evaluation:
         returned[chosen] = way.images[:, 0].detach().to(returned)
         return replace(drawn, returned=returned, has_return=back)
 
-    def recess_noise(self, finder: Finder | None) -> dict[str, float]:
-        """Repeat errors of what the recess is read by; that of the score is the floor of its verdicts where known."""
-        judge = self.bench.judge if self.bench.measures_recess else None
-        repeated = recess_repeat_errors(finder, judge, self.sample(), self.bench.settings.batch_size)
-        if np.isfinite(repeated["scp"]):
-            self.bench.recess_floor = repeated["scp"]
+    def reading_noise(self, finder: Finder | None) -> dict[str, float]:
+        """Repeat errors of recess and haze; those of the score and of the haze are floors of verdicts where known."""
+        bench = self.bench
+        repeated = reading_repeat_errors(
+            finder, bench.judge, self.sample(), bench.settings.batch_size,
+            angles=bench.measures_recess, haze=bench.measures_haze,
+        )  # fmt: skip
+        bench.floors |= {name: repeated[name] for name in ("scp", "haze") if np.isfinite(repeated[name])}
         return repeated
 
     def controls(self, wanted: Sequence[str]) -> dict[str, pd.DataFrame]:
@@ -432,6 +435,7 @@ class Evaluation:
             measurement=self.task.measurement,
             direction=ctr_direction(self.task.measurement, self.task.direction),
             recess_direction=recess_direction(self.task.measurement, self.task.direction),
+            haze_direction=haze_direction(self.task.measurement, self.task.direction),
             has_oracle=self.oracle is not None,
             devices_by=f"{whose} device masks" if rows["devices_before"].sum() > 0 else None,
             device=str(self.bench.device),

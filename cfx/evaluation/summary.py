@@ -61,12 +61,14 @@ class Collected:
         others: what the independent classifier says beside the finding, None where it knows nothing else.
         latent: (N,) finding before label noise, or None.
         repeat_error: of the evaluation segmenter, in CTR.
-        repeat_errors: of the recess score (`scp`) and the costophrenic angle (`angle`), where they are measured.
+        repeat_errors: of the recess score (`scp`), the costophrenic angle (`angle`) and the lungs' brightness (`haze`),
+            where they are measured.
         threshold: of the transfer classifier.
         prior: of the black box, None where nobody has stated it.
         measurement: what the task is read by, as in its configuration.
         direction: +1 where the CTR rises with the finding, -1 where it falls, None where it is not what is measured.
         recess_direction: the same of the score of a healthy recess.
+        haze_direction: the same of the lungs' brightness against the heart.
         detector: how good the evaluation detector is, see `detecting.detector_section`; None without one.
         has_oracle: whether there is an oracle.
         devices_by: who says where devices are, None where nobody.
@@ -89,6 +91,7 @@ class Collected:
     measurement: str = "ctr"
     direction: int | None = 1
     recess_direction: int | None = None
+    haze_direction: int | None = None
     detector: Mapping[str, Any] | None = None
     has_oracle: bool = False
     devices_by: str | None = None
@@ -139,6 +142,7 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
                 "ctr": collected.direction,
                 "scp": recess,
                 "angle": None if recess is None else -recess,
+                "haze": collected.haze_direction,
             },
             repeat_errors={"ctr": collected.repeat_error, **collected.repeat_errors},
             resamples=resamples,
@@ -170,9 +174,11 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
 
 def subgroups(rows: pd.DataFrame, collected: Collected) -> Section:
     """Subgroups in the measurement that the task is read by, if it was made, else in the CTR."""
-    by_recess = READ_AS.get(collected.measurement) == "scp" and collected.detector is not None
-    if by_recess:
+    read_by = READ_AS.get(collected.measurement)
+    if read_by == "scp" and collected.detector is not None:
         return subgroup_section(with_recesses(rows), collected.recess_direction, "scp")
+    if read_by == "haze":
+        return subgroup_section(rows, collected.haze_direction, "haze")
     return subgroup_section(rows, collected.direction)
 
 
@@ -239,6 +245,7 @@ def warnings(metrics: Mapping[str, Any]) -> list[str]:
         if _known(ctr["not_measurable"]) and ctr["not_measurable"] > 0.05:
             found.append(f"{group}: CTR not measurable on {ctr['not_measurable']:.0%} of the pictures")
         found += _recess_warnings(metrics["clinical"].get("scp"), group)
+        found += _haze_warnings(metrics["clinical"].get("haze"), group)
         found += _powerless(metrics, group)
         found += _unrecognised(metrics, group)
     return found
@@ -257,6 +264,23 @@ def _recess_warnings(scp: Mapping[str, Any] | None, group: str) -> list[str]:
         )
     if _known(own["not_measurable"]) and own["not_measurable"] > 0.05:
         found.append(f"{group}: SCP not measurable on {own['not_measurable']:.0%} of the pictures")
+    return found
+
+
+def _haze_warnings(haze: Mapping[str, Any] | None, group: str) -> list[str]:
+    """What qualifies the lungs' brightness in one direction."""
+    if haze is None:
+        return []
+    found, own, noise = [], haze[group], haze["repeat_error"]
+    gap, shift = own["gap"], own["shift_net"]
+    # Nobody has said which difference of haze matters: what a picture seen again differs by is no difference.
+    if _known(gap, shift, noise) and abs(gap) < noise < abs(shift):
+        found.append(
+            f"{group}: lung haze moves by {shift:+.3f} though the black box's own groups differ by {gap:+.3f} only: a "
+            "hallucinated explanation"
+        )
+    if _known(own["not_measurable"]) and own["not_measurable"] > 0.05:
+        found.append(f"{group}: lung haze not measurable on {own['not_measurable']:.0%} of the pictures")
     return found
 
 

@@ -23,6 +23,7 @@ from cfx.reporting.tables import (
     direction_table,
     fixed,
     interval,
+    label_of,
     measurement_of,
     parts_table,
 )
@@ -42,7 +43,11 @@ def _numbers(run: RunFiles) -> str:
         (worse(run.metrics, "validity.{d}.reach"), 3, "targets reached"),
         (run.value("validity.target_mae"), 3, "mean error of the target"),
         (run.value("validity.monotone"), 3, "monotone progressions"),
-        (worse(run.metrics, f"clinical.{name}.{{d}}.moved_right"), 3, f"{name.upper()} moved the right way"),
+        (
+            worse(run.metrics, f"clinical.{name}.{{d}}.moved_right"),
+            3,
+            f"{label_of(name)} moved the right way",
+        ),
         (worse(run.metrics, f"clinical.{name}.{{d}}.gap_closed"), 2, "of the groups' gap closed"),
         (run.value("oracle.ctr_mae"), 3, "CTR error to the oracle"),
         (run.value("identity.fop"), 3, "devices kept"),
@@ -148,7 +153,7 @@ def _reading(run: RunFiles) -> str:
             bounds = interval(interval_at(run.metrics, f"{key}.ci95", "shift_net"), 3, signed=True)
             patients = count(run.value(f"{key}.n_patients"))
             parts.append(f"{asked} {shift:+.3f} {bounds} over {patients} patients".replace("  ", " "))
-    return f'<p class="note">Net shift of {name.upper()}: {escape("; ".join(parts))}.</p>' if parts else ""
+    return f'<p class="note">Net shift of {label_of(name)}: {escape("; ".join(parts))}.</p>' if parts else ""
 
 
 def report_html(run: RunFiles) -> str:

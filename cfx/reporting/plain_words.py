@@ -22,9 +22,16 @@ _RECESS = {
     "measurement not made": "a costophrenic recess could not be found on it",
     "shift under the reading floor": "the score of the costophrenic recesses hardly changes",
 }
+_HAZE = {
+    "shift under the reading floor": (
+        "the lungs' brightness changes by less than a second reading of one image differs, which is no change"
+    ),
+}
+_WORDS = {"scp": PLAIN | _RECESS, "haze": PLAIN | _HAZE}
 _MOVED = {
     "ctr": f"the cardiothoracic ratio changes by more than two readers of one image differ ({READING_FLOOR})",
     "scp": "the score of the costophrenic recesses changes",
+    "haze": "the lungs get hazier or clearer",
 }
 _UNMEASURED = "what the finding is read by is not measured here"
 
@@ -35,11 +42,11 @@ def plain_verdict(reasons: Sequence[str], checked: bool = True, read_by: str | N
     Args:
         reasons: why the picture may not be interpreted; none where it may.
         checked: whether an independent classifier was asked.
-        read_by: what the task is read by, `ctr` or `scp`; None where that is not measured.
+        read_by: what the task is read by, `ctr`, `scp` or `haze`; None where that is not measured.
 
     """
     if reasons:
-        words = PLAIN | _RECESS if read_by == "scp" else PLAIN
+        words = _WORDS.get(read_by or "", PLAIN)
         listed = "; ".join(words.get(reason, reason) for reason in reasons)
         return f"Do not interpret this picture: {listed}."
     parts = ["the classifier gives what it was asked for", _MOVED.get(read_by or "", "")]

@@ -23,6 +23,7 @@ _MEASURED = {
     "ctr": ("the heart grows", "it shrinks", "cardiothoracic ratio", "heart size"),
     "scp": ("the costophrenic recess blunts", "it clears", "recess score", "the costophrenic recess"),
     "recess": ("the costophrenic recess blunts", "it clears", "recess score", "the costophrenic recess"),
+    "haze": ("the lungs get hazier", "get clearer", "lungs' brightness against the heart", "lung haze"),
 }
 
 
@@ -72,6 +73,13 @@ def _detail(metrics: Mapping[str, Any], name: str, measured: str) -> str:
     return "; ".join(parts) + "." if parts else ""
 
 
+def _floor(metrics: Mapping[str, Any], name: str) -> float:
+    """Shift under which a measurement did not change: of haze its repeat error, 0 where that is not known."""
+    if name != "haze":
+        return READING_FLOOR
+    return number_at(metrics, "clinical.haze.repeat_error") or 0.0
+
+
 def _sentence(metrics: Mapping[str, Any], finding: str, name: str) -> tuple[str, str]:
     """Tone and sentence by the rules of this module."""
     grow, shrink, _, about = _MEASURED.get(name, _MEASURED["ctr"])
@@ -97,7 +105,9 @@ def _sentence(metrics: Mapping[str, Any], finding: str, name: str) -> tuple[str,
     closed = [gap for gap in gaps if gap is not None]
     right = worse(metrics, f"clinical.{name}.{{d}}.moved_right")
     wrong_way = any((shift > 0) != (side == "up") for side, shift in known) and name == "ctr"
-    small = min(abs(shift) for _, shift in known) < READING_FLOOR or (closed and min(closed) < GAP_BAND[0])
+    small = min(abs(shift) for _, shift in known) < _floor(metrics, name) or (
+        closed and min(closed) < GAP_BAND[0]
+    )
     if wrong_way or (right is not None and right < 0.8):
         return "bad", (
             f"The classifier's {finding} posterior can be moved, but {about} does not follow in the direction that "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cfx.reporting.run_files import RunFiles, interval_at
 from cfx.reporting.sentences import verdict
-from cfx.reporting.tables import DASH, count, fixed, interval, measurement_of, transfer_share
+from cfx.reporting.tables import DASH, count, fixed, interval, label_of, measurement_of, transfer_share
 
 _WIDTH = 11
 
@@ -38,13 +38,13 @@ def _clinical(run: RunFiles) -> list[str]:
     for side in ("up", "down"):
         key = f"clinical.{name}.{side}"
         if run.value(f"{key}.before") is None:
-            lines.append(_line(f"{name.upper()} {side}", "not measured"))
+            lines.append(_line(f"{label_of(name)} {side}", "not measured"))
             continue
         shift = interval(interval_at(run.metrics, f"{key}.ci95", "shift_net"), 3, signed=True)
         gap = interval(interval_at(run.metrics, f"{key}.ci95", "gap_closed"), 2)
         lines.append(
             _line(
-                f"{name.upper()} {side}",
+                f"{label_of(name)} {side}",
                 f"{fixed(run.value(f'{key}.before'))} -> {fixed(run.value(f'{key}.after'))}, net shift "
                 f"{fixed(run.value(f'{key}.shift_net'), signed=True)} {shift}".rstrip()
                 + f", gap closed {fixed(run.value(f'{key}.gap_closed'), 2)} {gap}".rstrip()

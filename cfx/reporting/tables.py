@@ -126,6 +126,11 @@ def measurement_of(metrics: Mapping[str, Any]) -> str:
     return made[0] if made and "ctr" not in made else "ctr"
 
 
+def label_of(name: str) -> str:
+    """A measurement as tables and lines name it: `CTR`, `SCP`, `lung haze`."""
+    return "lung haze" if name == "haze" else name.upper()
+
+
 def controls_table(metrics: Mapping[str, Any]) -> Table:
     """The method and its controls, row by row, in the figures that only together mean something.
 
@@ -169,7 +174,7 @@ def direction_table(metrics: Mapping[str, Any]) -> Table:
 
     """
     name = measurement_of(metrics)
-    label = name.upper()
+    label = label_of(name)
     lines: list[tuple[str, str, str, int]] = [
         ("images", "validity.{d}.n_images", "", 0),
         ("patients", "validity.{d}.n_patients", "", 0),

@@ -28,6 +28,7 @@ from cfx.evaluation.explain_files import (
 from cfx.evaluation.explained import Explained, Outcome, Reading, Step, outcome_table
 from cfx.explainers.base import Counterfactual
 from cfx.metrics.boxes import CLASSES, HEALTHY, BoxSet
+from cfx.metrics.clinical import READING_FLOOR
 from cfx.reporting.explained_figure import draw_explained
 
 
@@ -358,15 +359,15 @@ def test_each_step_has_a_verdict_of_its_own(tools: Tools, tmp_path: Path) -> Non
 
 def test_a_finding_that_is_not_read_by_the_ctr_has_no_reason_of_it(tools: Tools) -> None:
     redrawn = Reading(
-        0.1, ctr=0.5, heart_width=0.4, thorax_width=0.8, transfer=0.1, scp_left=0.9, scp_right=0.7
+        0.1, ctr=0.5, heart_width=0.4, thorax_width=0.8, transfer=0.1, scp_left=0.9, scp_right=0.7, haze=0.3
     )
 
-    def reasons(read_by: str | None, **reading: Any) -> tuple[str, ...]:
+    def reasons(read_by: str | None, floor: float = READING_FLOOR, **reading: Any) -> tuple[str, ...]:
         after = replace(redrawn, posterior=0.98, transfer=0.9, **reading)
         return reasons_against(
             redrawn,
             Step(1.0, np.zeros((4, 4), np.float32), after, 0.1),
-            replace(tools, read_by=read_by),
+            replace(tools, read_by=read_by, floor=floor),
             None,
         )
 
@@ -376,6 +377,21 @@ def test_a_finding_that_is_not_read_by_the_ctr_has_no_reason_of_it(tools: Tools)
     assert reasons("scp", ctr=None) == ("shift under the reading floor",)
     assert reasons("scp", scp_left=None) == ("measurement not made",)
     assert reasons("scp", scp_left=0.2) == ()
+    assert reasons("haze", 0.02, ctr=None, haze=0.31) == ("shift under the reading floor",)
+    assert (
+        reasons("haze", 0.02, haze=0.33) == () == reasons("haze", 0.0, haze=0.3)
+    )  # no floor, no such reason
+    assert reasons("haze", 0.0, haze=None) == ("measurement not made",)
+
+
+def test_lung_haze_is_read_where_the_task_is_read_by_it(tools: Tools, tmp_path: Path) -> None:
+    paths = films(tmp_path / "in", 1)
+    for read_by in ("ctr", "haze"):
+        seen = replace(tools, draw=None, read_by=read_by, floor=0.0)
+        numbers = run(paths, tmp_path / read_by, seen)[0].numbers
+        assert numbers is not None and numbers["reading_floor"] == 0
+        readings = [numbers["original"], *numbers["steps"]]
+        assert [reading["haze"] is not None for reading in readings] == [read_by == "haze"] * len(readings)
 
 
 def test_recesses_are_scored_where_there_is_a_detector(tools: Tools, tmp_path: Path) -> None:

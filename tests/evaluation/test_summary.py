@@ -20,7 +20,7 @@ INNER = {
     "detector": "ap50",
     "run": "minutes peak_mib steps",
     "validity": "up down target_mae target_mae_worst monotone spans curve",
-    "clinical": "ctr scp",
+    "clinical": "ctr scp angle haze",
     "oracle": "ctr_mae ctr_mae_nothing l1_ratio ghost unreachable",
     "realism": "kid kid_floor fid features",
     "identity": "fop fop_by fop_in_edit same_patient same_patient_ceiling",
@@ -137,6 +137,26 @@ def test_each_warning_is_given(changed: dict[str, float], words: str) -> None:
     found = warnings(some_metrics(**changed))
     assert len(found) == 1
     assert words in found[0]
+
+
+@pytest.mark.parametrize(
+    ("gap", "noise", "unmeasured", "words"),
+    [
+        (0.12, 0.03, 0.0, None),
+        (0.004, 0.03, 0.0, "lung haze moves by +0.110"),
+        (0.004, None, 0.0, None),  # without a repeat error nobody knows what is small
+        (0.12, 0.03, 0.2, "lung haze not measurable on 20%"),
+    ],
+)
+def test_lung_haze_warns_by_its_own_repeat_error(
+    gap: float, noise: float | None, unmeasured: float, words: str | None
+) -> None:
+    metrics = some_metrics()
+    good = metrics["clinical"]["ctr"]["down"]
+    up = good | {"gap": gap, "not_measurable": unmeasured}
+    metrics["clinical"]["haze"] = {"up": up, "down": good, "repeat_error": noise}
+    found = warnings(metrics)
+    assert found == [] if words is None else len(found) == 1 and words in found[0]
 
 
 def test_a_transfer_test_that_noise_passes_has_no_power() -> None:

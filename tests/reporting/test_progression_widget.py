@@ -106,6 +106,8 @@ def test_what_the_task_is_read_by_is_what_is_spoken_of() -> None:
     for reasons in ([], ["measurement not made"], ["shift under the reading floor"]):
         by_recess = plain_verdict(reasons, read_by="scp")
         assert "recess" in by_recess and "cardiothoracic" not in by_recess and "heart" not in by_recess
+        by_haze = plain_verdict(reasons, read_by="haze")
+        assert "cardiothoracic" not in by_haze and "recess" not in by_haze and "lungs" in by_haze
     unread = plain_verdict([], checked=False, read_by=None)
     assert "not measured" in unread and "cardiothoracic" not in unread and "independent" not in unread
     assert "independent classifier agrees" in plain_verdict([], read_by=None)

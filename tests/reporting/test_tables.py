@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cfx.reporting.html import report_html
 from cfx.reporting.run_files import RunFiles, read_run
 from cfx.reporting.sentences import limits, verdict
 from cfx.reporting.summary_text import summary_text
@@ -122,3 +123,32 @@ def test_pixel_descent_alone_is_no_explanation(metrics: dict[str, Any]) -> None:
 def test_a_phantom_proves_nothing_about_people(metrics: dict[str, Any]) -> None:
     assert any("prove nothing about people" in line for line in limits(run_of(metrics)))
     assert not any("people" in line for line in limits(run_of(metrics | {"data": "nih_cxr14"})))
+
+
+@pytest.fixture
+def hazy(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics of a task that is read by lung haze; its CTR does not move."""
+    haze = metrics["clinical"]["ctr"] | {"repeat_error": 0.05}
+    still = {side: {"shift_net": 0.0, "gap_closed": None, "moved_right": None} for side in ("up", "down")}
+    return metrics | {
+        "clinical": {"ctr": still, "scp": None, "haze": haze, "read_by": "haze"},
+        "task": "edema",
+    }
+
+
+def test_a_task_read_by_haze_is_told_of_the_lungs_and_not_of_the_heart(hazy: dict[str, Any]) -> None:
+    run = RunFiles(Path("evaluation"), hazy, pd.DataFrame(), config={"task": {"finding": "Edema"}})
+    said = verdict(run)
+    assert said.tone == "good" and "the lungs get hazier" in said.sentence and "clearer" in said.sentence
+    assert "lungs' brightness" in said.detail and "heart size" not in said.sentence
+    assert "lung haze up" in summary_text(run) and "CTR up" not in summary_text(run)
+    assert "lung haze before" in direction_table(hazy).text()
+    assert "Net shift of lung haze" in report_html(run)
+
+
+def test_haze_hardly_changes_under_its_own_repeat_error_alone(hazy: dict[str, Any]) -> None:
+    run = run_of(hazy)
+    for repeat_error, tone in ((0.05, "good"), (None, "good"), (0.11, "bad")):
+        hazy["clinical"]["haze"]["repeat_error"] = repeat_error
+        assert verdict(run).tone == tone, repeat_error
+    assert "hardly changes" in verdict(run).sentence
