@@ -33,7 +33,8 @@ class Task:
     """One clinical question.
 
     name: the file of conf/task. finding: the label's name. views: which are used, all where empty. measurement: what
-    a radiologist would measure. direction: which way that moves as the finding grows. regions: masks that the
+    a radiologist would measure, `none` where nothing here measures it. direction: which way that moves as the finding
+    grows. regions: masks that the
     context-aware loss holds. residual: weight of the grey values that an edit adds. change: weight of every changed
     pixel.
     """
@@ -41,7 +42,9 @@ class Task:
     name: str
     finding: str
     views: list[str] = dataclasses.field(default_factory=list, metadata=_one_of("PA", "AP", "LATERAL", ""))
-    measurement: str = dataclasses.field(default="ctr", metadata=_one_of("ctr", "recess", "lung_haze"))
+    measurement: str = dataclasses.field(
+        default="ctr", metadata=_one_of("ctr", "recess", "lung_haze", "none")
+    )
     direction: str = dataclasses.field(default="up", metadata=_one_of("up", "down"))
     regions: list[str] = dataclasses.field(
         default_factory=list, metadata=_one_of("heart", "left_lung", "right_lung")

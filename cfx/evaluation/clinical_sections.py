@@ -9,6 +9,7 @@ from cfx.evaluation.detecting import SIDES, both_sides
 from cfx.evaluation.sections import DIRECTIONS, Section, clinical_section
 from cfx.metrics.statistics import holm
 
+MEASURED = ("ctr", "scp", "angle", "haze")
 WHEN = ("before", "net_before", "after")
 
 

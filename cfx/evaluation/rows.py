@@ -72,6 +72,8 @@ COLUMNS = (
 TEXT = ("image_id", "patient_id", "view", "sex", "split", "group", "verdict")
 
 
+NOTHING = "none"
+"""The `measurement` of a task for whose finding nothing is measured: its clinical sections are null."""
 READ_AS = {"ctr": "ctr", "recess": "scp", "lung_haze": "haze"}
 """Columns that a task is read by, by its `measurement`; a task of another is read by nothing."""
 

@@ -215,8 +215,11 @@ def realism_section(
     return section
 
 
-def subgroup_section(rows: pd.DataFrame, direction: int | None, name: str = "ctr") -> Section:
-    """Reach and shift of a measurement by sex, age, view and device, in pictures of at least five patients."""
+def subgroup_section(rows: pd.DataFrame, direction: int | None, name: str | None = "ctr") -> Section:
+    """Reach and shift of a measurement by sex, age, view and device, in pictures of at least five patients.
+
+    Without a measurement (None) its figures are NaN.
+    """
     labels = {
         "sex": rows["sex"].to_numpy(),
         "view": rows["view"].to_numpy(),
@@ -242,12 +245,14 @@ def subgroup_section(rows: pd.DataFrame, direction: int | None, name: str = "ctr
     return section
 
 
-def _subgroup(asked: pd.DataFrame, group: str, direction: int | None, name: str) -> Section | None:
+def _subgroup(asked: pd.DataFrame, group: str, direction: int | None, name: str | None) -> Section | None:
     """Figures of one subgroup and direction, None under five patients."""
     if asked["patient_id"].nunique() < FEWEST:
         return None
     boot = PatientBootstrap(asked["patient_id"].to_numpy(), 500)
-    net, after = asked[f"{name}_net_before"].to_numpy(), asked[f"{name}_after"].to_numpy()
+    net = after = np.full(len(asked), np.nan)
+    if name is not None:
+        net, after = asked[f"{name}_net_before"].to_numpy(), asked[f"{name}_after"].to_numpy()
     hit = np.nan_to_num(validity.reached(asked["p_after"].to_numpy(), group), nan=0.0)
     values = {
         "reach": hit,

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cfx.evaluation.clinical_sections import clinical_sections, with_recesses
+from cfx.evaluation.clinical_sections import MEASURED, clinical_sections, with_recesses
 from cfx.evaluation.drift import Others, drift_section
-from cfx.evaluation.rows import READ_AS
+from cfx.evaluation.rows import NOTHING, READ_AS
 from cfx.evaluation.same_patient import same_patient_section
 from cfx.evaluation.sections import (
     DIRECTIONS,
@@ -133,7 +133,9 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
         "validity": validity_section(
             rows, np.array(settings.targets), resamples, seed, collected.ends.get(name, (0.0, 1.0))
         ),
-        "clinical": clinical_sections(
+        "clinical": dict.fromkeys((*MEASURED, "read_by"))
+        if collected.measurement == NOTHING
+        else clinical_sections(
             rows,
             collected.base,
             oracle,
@@ -173,7 +175,9 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
 
 
 def subgroups(rows: pd.DataFrame, collected: Collected) -> Section:
-    """Subgroups in the measurement that the task is read by, if it was made, else in the CTR."""
+    """Subgroups in the measurement that the task is read by, if it was made, else in the CTR; or by reach alone."""
+    if collected.measurement == NOTHING:
+        return subgroup_section(rows, None, None)
     read_by = READ_AS.get(collected.measurement)
     if read_by == "scp" and collected.detector is not None:
         return subgroup_section(with_recesses(rows), collected.recess_direction, "scp")
@@ -233,21 +237,29 @@ def warnings(metrics: Mapping[str, Any]) -> list[str]:
     """What a reader of the figures must know: hallucinated explanations, tests without power, thin groups."""
     found = []
     for group in DIRECTIONS:
-        ctr = metrics["clinical"]["ctr"][group]
-        gap, shift = ctr["gap"], ctr["shift_net"]
-        if _known(gap, shift) and abs(gap) < SMALL_GAP and abs(shift) > READING_FLOOR:
-            found.append(
-                f"{group}: CTR moves by {shift:+.3f} though the black box's own groups differ by {gap:+.3f} only: "
-                "a hallucinated explanation"
-            )
-        if ctr["n_patients"] < FEWEST_PATIENTS:
-            found.append(f"{group}: only {ctr['n_patients']} patients, too few for a test")
-        if _known(ctr["not_measurable"]) and ctr["not_measurable"] > 0.05:
-            found.append(f"{group}: CTR not measurable on {ctr['not_measurable']:.0%} of the pictures")
+        found += _ctr_warnings(metrics["clinical"]["ctr"], group)
         found += _recess_warnings(metrics["clinical"].get("scp"), group)
         found += _haze_warnings(metrics["clinical"].get("haze"), group)
         found += _powerless(metrics, group)
         found += _unrecognised(metrics, group)
+    return found
+
+
+def _ctr_warnings(section: Mapping[str, Any] | None, group: str) -> list[str]:
+    """What qualifies the CTR of one direction, and whether its patients are too few for a test."""
+    if section is None:
+        return []
+    found, ctr = [], section[group]
+    gap, shift = ctr["gap"], ctr["shift_net"]
+    if _known(gap, shift) and abs(gap) < SMALL_GAP and abs(shift) > READING_FLOOR:
+        found.append(
+            f"{group}: CTR moves by {shift:+.3f} though the black box's own groups differ by {gap:+.3f} only: "
+            "a hallucinated explanation"
+        )
+    if ctr["n_patients"] < FEWEST_PATIENTS:
+        found.append(f"{group}: only {ctr['n_patients']} patients, too few for a test")
+    if _known(ctr["not_measurable"]) and ctr["not_measurable"] > 0.05:
+        found.append(f"{group}: CTR not measurable on {ctr['not_measurable']:.0%} of the pictures")
     return found
 
 

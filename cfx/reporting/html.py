@@ -25,6 +25,7 @@ from cfx.reporting.tables import (
     interval,
     label_of,
     measurement_of,
+    measures_nothing,
     parts_table,
 )
 
@@ -75,9 +76,13 @@ def _charts(run: RunFiles) -> str:
             validity_figure(run.table),
             "Posterior reached against posterior asked for, by where the image began.",
         ),
-        (ctr_figure(run.table, ["up"]), "Cardiothoracic ratio before and after, asked for the finding."),
-        (ctr_figure(run.table, ["down"]), "Cardiothoracic ratio before and after, asked to take it away."),
     ]
+    if not measures_nothing(run.metrics):
+        asked = (("up", "asked for the finding"), ("down", "asked to take it away"))
+        charts += [
+            (ctr_figure(run.table, [side]), f"Cardiothoracic ratio before and after, {words}.")
+            for side, words in asked
+        ]
     figures = [
         f'<figure><img alt="{escape(text)}" src="data:image/png;base64,'
         f'{b64encode(png_bytes(figure, 120)).decode("ascii")}"></figure>'

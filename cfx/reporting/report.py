@@ -10,6 +10,7 @@ from cfx.reporting.progressions import choose_examples, progression_figure, stri
 from cfx.reporting.run_files import read_run
 from cfx.reporting.style import save_png
 from cfx.reporting.summary_text import summary_text
+from cfx.reporting.tables import measures_nothing
 from cfx.runs import Evaluation, Run
 
 
@@ -47,7 +48,8 @@ def write_report(run: Run, evaluation: Evaluation | None = None) -> Written:
     strips = [strip_of(example) for example in rows]
     strips = [strip for strip in strips if len(strip.targets) == len(strips[0].targets)]
     figure = save_png(progression_figure(strips), place.path / "progressions.png") if strips else None
-    drawn = (("validity.png", validity_figure(files.table)), ("ctr.png", ctr_figure(files.table)))
+    ratio = None if measures_nothing(files.metrics) else ctr_figure(files.table)
+    drawn = (("validity.png", validity_figure(files.table)), ("ctr.png", ratio))
     charts = tuple(save_png(chart, place.path / name) for name, chart in drawn if chart is not None)
     write_text(place.report, report_html(files))
     return Written(place.report, figure, charts, summary_text(files, figure, place.report))

@@ -10,7 +10,7 @@ from typing import Any
 
 from cfx.reporting.run_files import RunFiles, number_at
 from cfx.reporting.style import READING_FLOOR
-from cfx.reporting.tables import DIRECTIONS, measurement_of
+from cfx.reporting.tables import DIRECTIONS, measurement_of, measures_nothing
 
 REACH_BAR = 0.8
 """Below this share of targets reached, in the worse direction, an evaluation says that the explainer failed.
@@ -95,6 +95,11 @@ def _sentence(metrics: Mapping[str, Any], finding: str, name: str) -> tuple[str,
             f"The explainer did not move this {finding} classifier reliably: in the worse direction "
             f"{reach:.0%} of the images reached the target, so its pictures should not be interpreted."
         )
+    if measures_nothing(metrics):
+        return "mixed", (
+            f"The explainer moves this {finding} classifier both ways, but nothing that the finding could be read by "
+            "is measured: what changes can only be looked at in the pictures."
+        )
     known = [(side, s) for side, s in zip(DIRECTIONS, shifts, strict=True) if s is not None]
     if not known:
         return "mixed", (
@@ -160,7 +165,12 @@ def limits(run: RunFiles) -> list[str]:
             "A counterfactual shows what the classifier responds to, not what disease looks like and not what"
             " will happen to the patient."
         ),
-        f"Two readers differ by {READING_FLOOR} of CTR on one image; no smaller shift of a single image is a change.",
+        "Nothing is measured of this finding: no figure here tells whether an image shows more or less of it."
+        if measures_nothing(run.metrics)
+        else (
+            f"Two readers differ by {READING_FLOOR} of CTR on one image; no smaller shift of a single image is a "
+            "change."
+        ),
         "Drawn pictures are synthetic and must not be read as radiographs. For research; not a medical device.",
     ]
     return lines

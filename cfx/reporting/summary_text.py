@@ -4,7 +4,16 @@ from pathlib import Path
 
 from cfx.reporting.run_files import RunFiles, interval_at
 from cfx.reporting.sentences import verdict
-from cfx.reporting.tables import DASH, count, fixed, interval, label_of, measurement_of, transfer_share
+from cfx.reporting.tables import (
+    DASH,
+    count,
+    fixed,
+    interval,
+    label_of,
+    measurement_of,
+    measures_nothing,
+    transfer_share,
+)
 
 _WIDTH = 11
 
@@ -33,6 +42,8 @@ def _validity(run: RunFiles) -> list[str]:
 
 def _clinical(run: RunFiles) -> list[str]:
     """A line a direction: the measurement before and after, its net shift and the share of the gap closed."""
+    if measures_nothing(run.metrics):
+        return [_line("measured", "nothing: the task names no measurement")]
     name = measurement_of(run.metrics)
     lines = []
     for side in ("up", "down"):

@@ -126,6 +126,12 @@ def measurement_of(metrics: Mapping[str, Any]) -> str:
     return made[0] if made and "ctr" not in made else "ctr"
 
 
+def measures_nothing(metrics: Mapping[str, Any]) -> bool:
+    """Whether the evaluation's task has no measurement at all (`measurement: none`)."""
+    clinical = metrics.get("clinical")
+    return isinstance(clinical, Mapping) and bool(clinical) and not any(clinical.values())
+
+
 def label_of(name: str) -> str:
     """A measurement as tables and lines name it: `CTR`, `SCP`, `lung haze`."""
     return "lung haze" if name == "haze" else name.upper()

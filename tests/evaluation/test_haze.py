@@ -144,6 +144,21 @@ def test_a_task_that_is_not_read_by_haze_does_not_measure_it(world: Any) -> None
     assert metrics["clinical"]["read_by"] == "ctr"
 
 
+def test_a_task_that_names_no_measurement_has_no_clinical_figures(world: Any) -> None:
+    box = HazeBox()
+    task = SimpleNamespace(name="fracture", finding="Fracture", measurement="none", direction="up")
+    rows, metrics = evaluate(
+        Hazing(box), box, *world[:2], judge=lambda image: 0 * toy.judge(image), task=task, settings=QUICK,
+        controls=("nothing",),
+    )  # fmt: skip
+    null = dict.fromkeys(("ctr", "scp", "angle", "haze", "read_by"))
+    assert metrics["clinical"] == metrics["controls"]["nothing"]["clinical"] == null
+    assert (extremes(rows, "up")["verdict"] == INTERPRET).all()  # nothing measurable is no reason here
+    assert not any("CTR" in warning for warning in metrics["warnings"])
+    found = metrics["subgroups"]["sex"]["F"]["up"]
+    assert found["reach"] == 1 and found["shift_net"] is found["moved_right"] is None
+
+
 def test_masks_of_another_size_are_fitted_to_the_picture() -> None:
     picture, masks = draw(torch.tensor([0.1, 0.9]))
     small = torch.nn.functional.avg_pool2d(masks, 2)

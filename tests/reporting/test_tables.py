@@ -152,3 +152,26 @@ def test_haze_hardly_changes_under_its_own_repeat_error_alone(hazy: dict[str, An
         hazy["clinical"]["haze"]["repeat_error"] = repeat_error
         assert verdict(run).tone == tone, repeat_error
     assert "hardly changes" in verdict(run).sentence
+
+
+def test_no_sentence_claims_a_measurement_of_a_task_that_has_none(metrics: dict[str, Any]) -> None:
+    nothing = dict.fromkeys(("ctr", "scp", "angle", "haze", "read_by"))
+    for clinical, silent in ((nothing, True), (metrics["clinical"], False)):
+        found = metrics | {"clinical": clinical, "oracle": None, "controls": None}
+        table = pd.DataFrame(
+            {
+                "patient_id": ["a", "b"],
+                "group": "up",
+                "target": 1.0,
+                "p_before": 0.1,
+                "p_after": 0.9,
+                "ctr_before": [0.4, 0.5],
+                "ctr_after": [0.5, 0.6],
+            }
+        )
+        run = RunFiles(Path("evaluation"), found, table, config={"task": {"finding": "Fracture"}})
+        said = " ".join([verdict(run).sentence, verdict(run).detail, *limits(run)])
+        assert ("of this finding" in said) == ("looked at" in said) == silent
+        assert ("heart" not in said and "CTR" not in said) == silent
+        assert ("the task names no measurement" in summary_text(run)) == silent
+        assert ("Cardiothoracic ratio before" not in report_html(run)) == silent

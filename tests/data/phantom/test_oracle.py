@@ -13,6 +13,7 @@ from cfx.data.phantom.source import Phantom
 from cfx.data.reading import read_image, read_mask
 from cfx.data.source import Oracle
 from cfx.errors import UnknownChoice
+from cfx.evaluation.judging import haze_by
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,19 @@ def test_a_phantom_moved_elsewhere_draws_the_same(
     severity = torch.full((5,), 0.9)
     there = again.oracle().render(ids, "Edema", severity)
     assert torch.equal(written.oracle().render(ids, "Edema", severity).image, there.image)
+
+
+def test_lung_haze_grows_with_edema_and_hardly_with_the_heart(oracle: Oracle, frame: pd.DataFrame) -> None:
+    ids = frame["image_id"].tolist()[:24]
+    moved = {}
+    for finding in ("Edema", "Cardiomegaly"):
+        low, high = oracle.bounds(finding)
+        drawn = [
+            oracle.render(ids, finding, torch.full((len(ids),), s)) for s in (low, (low + high) / 2, high)
+        ]
+        haze = np.stack([haze_by(each.masks, each.image) for each in drawn])
+        assert np.isfinite(haze).mean() > 0.9
+        moved[finding] = np.diff(haze, axis=0)
+    known = np.isfinite(moved["Edema"])
+    assert (moved["Edema"][known] > 0).all()
+    assert np.nanmean(np.abs(moved["Cardiomegaly"])) < 0.25 * np.nanmean(moved["Edema"])
