@@ -263,7 +263,7 @@ def test_help_shows_commands_and_each_key_with_what_it_means(verb: str, reposito
     assert grouped == (verb == "train")
     if grouped:
         assert "task [cardiomegaly]: atelectasis, cardiomegaly, consolidation, edema" in text
-            assert "# the clinical question" in text
+        assert "# the clinical question" in text
 
 
 @pytest.mark.parametrize(

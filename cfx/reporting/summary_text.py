@@ -75,7 +75,9 @@ def _identity(run: RunFiles) -> str:
 def _oracle(run: RunFiles) -> str:
     """The distance to the oracle beside doing nothing's; a dash where there is no oracle."""
     if run.value("oracle.ctr_mae") is None:
-        return DASH if run.metrics.get("oracle") else f"{DASH} (phantoms only, unless evaluation.oracle=false)"
+        return (
+            DASH if run.metrics.get("oracle") else f"{DASH} (phantoms only, unless evaluation.oracle=false)"
+        )
     return (
         f"CTR off by {fixed(run.value('oracle.ctr_mae'))} (doing nothing "
         f"{fixed(run.value('oracle.ctr_mae_nothing'))}), l1_ratio {fixed(run.value('oracle.l1_ratio'), 2)}, "
