@@ -16,6 +16,8 @@ import pandas as pd
 
 from cfx.assembly import data_module
 from cfx.data.phantom.findings import HALFWAY
+from cfx.data.phantom.source import Phantom
+from cfx.errors import BadValue
 from cfx.files import write_json
 from cfx.metrics.calibration import auroc, auroc_interval
 from cfx.runs import Run
@@ -64,7 +66,10 @@ def main(arguments: list[str]) -> int:
         return 2
     run = Run.open(arguments[1])
     config = run.config
-    truth = data_module(config, part=config["model"]["part"], batch_size=1).source.truth()
+    source = data_module(config, part=config["model"]["part"], batch_size=1).source
+    if not isinstance(source, Phantom):
+        raise BadValue("run", run.name, "is of data whose truth nobody knows", "give a run on a phantom")
+    truth = source.truth()
     rows = run.evaluation.counterfactuals()
     result: dict[str, Any] = {side: figures(cases(rows, truth, side)) for side in ("left", "right")}
     result["auroc"] = min(result[side]["auroc"] for side in ("left", "right"))
