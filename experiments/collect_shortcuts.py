@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
+from cfx.errors import UserError
 from cfx.files import write_json
 from cfx.metrics.validity import DOWN, UP
 from cfx.reporting import style
@@ -34,9 +35,6 @@ def row_of(run: Run) -> Row:
     """Return one run's case, figures and provenance."""
     config, environment = run.config, run.environment()
     planted = config["data"]["source"].get("shortcut") or {"by": "none", "strength": 0.0}
-    file = shortcut_runs.shortcut_file(run.path)
-    if not file.is_file():
-        write_json(file, shortcut_runs.measure(run))
     own = json.loads((run.path / "evaluation" / "metrics.json").read_text())
     return {
         "by": planted["by"],
@@ -44,7 +42,7 @@ def row_of(run: Run) -> Row:
         "shuffled": bool(config["data"]["source"].get("shuffle_labels")),
         "loss": PROTECTED if config["loss"]["device_weight"] else FREE,
         "seed": int(config["seed"]),
-        **json.loads(file.read_text()),
+        **shortcut_runs.measured(run),
         "own_gap": {group: _direction(own, group) for group in (UP, DOWN)},
         **{key: environment.get(key) for key in ("commit", "device", "minutes")},
     }
@@ -155,8 +153,11 @@ def main(arguments: list[str]) -> int:
         return 2
     torch.set_num_threads(1)
     study = ROOT / arguments[0]
-    places = [run for place in arguments[1:] for run in shortcut_runs.runs_of(Path(place))]
-    rows = [row_of(Run.open(place)) for place in places]
+    try:
+        rows = [row_of(run) for run in shortcut_runs.runs_of([Path(place) for place in arguments[1:]])]
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     rows.sort(key=lambda row: (row["by"], row["loss"], row["strength"], row["seed"]))
     write_json(study / "metrics.json", {"schema": 1, "bars": bars(rows), "runs": rows})
     if any("share" in row[UP] for row in rows):

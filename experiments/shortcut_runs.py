@@ -3,12 +3,13 @@
     python -m experiments.shortcut_runs runs/cardiomegaly-phantom_shortcut-explainer-0123abcd ...
 
 Each run of an explainer, or multirun of such, is read with `cfx.loading`; what was measured is written beside its
-metrics.json as evaluation/shortcut.json and not measured again. It is a script and no part of every evaluation, since
-only planted phantoms have a shortcut, and since it draws only the pictures that it needs.
+metrics.json as evaluation/shortcut.json and not measured again. CTR is measured by the evaluation segmenter, never by
+that of the loss, and the file says so. It is a script and no part of every evaluation, since only planted phantoms have
+a shortcut, and since it draws only the pictures that it needs.
 """
 
-import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,15 +23,19 @@ from cfx import assembly
 from cfx.data.masks import read_devices
 from cfx.data.phantom.oracle import PhantomOracle
 from cfx.data.source import Source
+from cfx.errors import BadValue, UserError
 from cfx.evaluation.judging import in_batches, judge_images
-from cfx.files import write_json
+from cfx.files import read_json, write_json
 from cfx.loading import LoadedRun, load_explainer
-from cfx.metrics.shortcut import edit_share, reliance
+from cfx.metrics.calibration import auroc, auroc_interval
+from cfx.metrics.shortcut import arrangements, edit_share, reliance
 from cfx.metrics.statistics import PatientBootstrap, interval
 from cfx.metrics.validity import DOWN, UP, extreme_target, groups, reached
-from cfx.runs import Run
+from cfx.runs import Run, jobs_of
 
 Array = npt.NDArray[Any]
+JUDGE = "judge"
+"""Who measures CTR, by the part's name in the run."""
 BATCH = 64
 RESAMPLES = 1000
 TAIL = 0.1
@@ -47,10 +52,26 @@ class Everyone(NamedTuple):
     patients: Array
 
 
-def runs_of(place: Path) -> list[Path]:
-    """Return the run folders of a multirun (its jobs' `run.json`), or the run itself."""
-    jobs = sorted(place.glob("*/run.json"), key=lambda file: int(file.parent.name))
-    return [Path(json.loads(job.read_text())["run"]) for job in jobs] or [place]
+def judge_of(loaded: LoadedRun) -> Any:
+    """Return the segmenter that measures: the evaluation's own, which no loss has used.
+
+    Raises:
+        BadValue: the run has none, or it is the segmenter of the loss under another name. An explainer would then be
+            measured by what it was trained to please.
+    """
+    remedy = "train with anatomy.judge, as experiment=small_phantom does"
+    if loaded.judge is None:
+        raise BadValue("run", loaded.run.name, "has no evaluation segmenter", remedy)
+    files = [loaded.run.part(name).weights_file for name in ("judge", "segmenter")]
+    if files[1].is_file() and files[0].read_bytes() == files[1].read_bytes():
+        raise BadValue("run", loaded.run.name, "is judged by the segmenter of its own loss", remedy)
+    return loaded.judge
+
+
+def runs_of(places: Sequence[Path]) -> list[Run]:
+    """Return the runs of multiruns, or runs themselves, in order and each once however often it is named."""
+    runs = [run for place in places for run in jobs_of(place)]
+    return [Run.open(path) for path in dict.fromkeys(run.path.resolve() for run in runs)]
 
 
 def groups_of(posterior: Array) -> tuple[Array, str]:
@@ -86,13 +107,13 @@ def grey(images: Tensor) -> Array:
 
 
 def with_interval(values: Array, boot: PatientBootstrap) -> dict[str, Any]:
-    """Patient mean of a figure with its 95 % interval; null where nothing was measured."""
+    """Patient mean of a figure, its 95 % interval and the number of patients; null where nothing was measured."""
     mean, samples = boot.mean(values)
     bounds = [float(bound) for bound in interval(samples)]
     return {
         "mean": mean if np.isfinite(mean) else None,
         "ci95": bounds if np.isfinite(bounds).all() else None,
-        "n_patients": int(np.isfinite(values).sum()),
+        "n_patients": len(set(boot.patients[np.isfinite(values)].tolist())),
     }
 
 
@@ -108,7 +129,7 @@ def direction_section(
     """
     targets = torch.full((len(images),), extreme_target(group))
     after, net = counterfactuals(loaded, images, targets)
-    judge = loaded.judge or loaded.segmenter
+    judge = judge_of(loaded)
     shift = judge_images(judge, after).ctr - judge_images(judge, net).ctr
     boot = PatientBootstrap(table["patient_id"].to_numpy(), RESAMPLES)
     arrived = in_batches(loaded.blackbox, after, BATCH).numpy()
@@ -150,8 +171,13 @@ def closed(group: str, shift: Array, rows: Array, everyone: Everyone) -> dict[st
 
 
 def measure(run: Run) -> dict[str, Any]:
-    """Measure one finished run of an explainer on its test patients."""
+    """Measure one finished run of an explainer on its test patients.
+
+    Raises:
+        BadValue: it has no segmenter but that of its loss.
+    """
     loaded = load_explainer(run)
+    judge = judge_of(loaded)
     config = loaded.config
     data = assembly.data_module(config, part=config["model"]["part"], batch_size=BATCH)
     table, dataset = data.table("test"), data.dataset("test")
@@ -159,10 +185,11 @@ def measure(run: Run) -> dict[str, Any]:
     posterior = in_batches(loaded.blackbox, images, BATCH).numpy().astype(np.float64)
     found, rule = groups_of(posterior)
     label = table[config["task"]["finding"]].to_numpy(dtype=np.float64)
-    ctr = judge_images(loaded.judge or loaded.segmenter, images).ctr
+    ctr = judge_images(judge, images).ctr
     everyone = Everyone(ctr, label, table["patient_id"].to_numpy())
     metrics: dict[str, Any] = {
         "groups": rule,
+        "measured_by": JUDGE,
         "n_images": len(table),
         "blackbox": blackbox_section(loaded, data.source, table, label, posterior),
     }
@@ -176,21 +203,38 @@ def measure(run: Run) -> dict[str, Any]:
 def blackbox_section(
     loaded: LoadedRun, source: Source, table: pd.DataFrame, label: Array, posterior: Array
 ) -> dict[str, Any]:
-    """AUROC as it is, with the shortcut swapped in every picture, and with it dealt out by chance."""
+    """AUROC with 95 % interval: as is, with the shortcut swapped in every picture, with it dealt out by chance."""
+    patients = table["patient_id"].to_numpy()
     oracle = source.oracle()
     if "shortcut" not in table or not isinstance(oracle, PhantomOracle):
-        return {"auroc": reliance(posterior, posterior, label, label == 1, label == 1)["as_is"]}
+        bounds = list(auroc_interval(posterior, label, patients))
+        return {"auroc": auroc(posterior, label), "ci95": {"auroc": bounds}}
     names, there = table["image_id"].tolist(), table["shortcut"].to_numpy() > 0
     drawn = [oracle.with_shortcut(names, torch.full((len(names),), present)) for present in (True, False)]
     present, absent = (in_batches(loaded.blackbox, images, BATCH).numpy() for images in drawn)
     luck = np.random.default_rng(int(loaded.config["seed"])).random(len(names)) < 0.5
     figures = reliance(present, absent, label, there, luck)
-    return {"auroc": figures.pop("as_is"), **{f"auroc_{key}": value for key, value in figures.items()}}
+    shown = arrangements(present, absent, there, luck)
+    bounds = {key: list(auroc_interval(value, label, patients)) for key, value in shown.items()}
+    return {
+        "auroc": figures.pop("as_is"),
+        **{f"auroc_{key}": value for key, value in figures.items()},
+        "ci95": {"auroc": bounds.pop("as_is"), **{f"auroc_{key}": value for key, value in bounds.items()}},
+    }
 
 
 def shortcut_file(run: Path) -> Path:
     """Return where a run's figures are kept."""
     return run / "evaluation" / "shortcut.json"
+
+
+def measured(run: Run) -> dict[str, Any]:
+    """Return a run's figures; measured where there are none yet, or none that say who measured them."""
+    file = shortcut_file(run.path)
+    if not file.is_file() or read_json(file).get("measured_by") != JUDGE:
+        write_json(file, measure(run))
+    found: dict[str, Any] = read_json(file)
+    return found
 
 
 def main(arguments: list[str]) -> int:
@@ -199,10 +243,13 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     torch.set_num_threads(1)
-    for path in (run for place in arguments for run in runs_of(Path(place))):
-        if not shortcut_file(path).is_file():
-            write_json(shortcut_file(path), measure(Run.open(path)))
-        print(shortcut_file(path), flush=True)
+    try:
+        for run in runs_of([Path(place) for place in arguments]):
+            measured(run)
+            print(shortcut_file(run.path), flush=True)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -1,11 +1,19 @@
 """The scripts of the shortcut's studies: groups, the gap that a shift is divided by, and bars over seeds."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from cfx.cli import compose
+from cfx.errors import BadValue
+from cfx.files import write_json
+from cfx.metrics.statistics import PatientBootstrap
+from cfx.runs import Run
 from experiments import collect_shortcuts, shortcut_runs
 
 
@@ -29,6 +37,55 @@ def test_a_shift_half_as_large_as_the_finding_closes_half_its_gap(group: str, sh
     assert found["mean"] == pytest.approx(0.5) and found["ci95"] == pytest.approx([0.5, 0.5])
     against = shortcut_runs.closed(group, np.full(40, -shift), rows, everyone)
     assert against["mean"] == pytest.approx(-0.5)
+
+
+def test_patients_are_counted_and_not_their_pictures() -> None:
+    boot = PatientBootstrap(np.array(["a", "a", "b", "c"]), 50)
+    assert shortcut_runs.with_interval(np.array([1.0, 2.0, 3.0, np.nan]), boot)["n_patients"] == 2
+
+
+def finished(path: Path, parts: dict[str, float]) -> Run:
+    """A run that holds segmenters of these weights."""
+    run = Run.create(path)
+    run.write_config({"model": {"name": "explainer"}})
+    for name, value in parts.items():
+        run.part(name).write_weights({"a": torch.full((2,), value)})
+    return run
+
+
+def loaded(run: Run, judge: Any) -> Any:
+    return SimpleNamespace(run=run, judge=judge, segmenter=object())
+
+
+def test_no_run_is_measured_by_the_segmenter_of_its_loss(tmp_path: Path) -> None:
+    judge = object()
+    fair = finished(tmp_path / "fair", {"segmenter": 1.0, "judge": 2.0})
+    assert shortcut_runs.judge_of(loaded(fair, judge)) is judge
+    with pytest.raises(BadValue, match="has no evaluation segmenter"):
+        shortcut_runs.judge_of(loaded(finished(tmp_path / "none", {"segmenter": 1.0}), None))
+    with pytest.raises(BadValue, match="segmenter of its own loss"):
+        shortcut_runs.judge_of(loaded(finished(tmp_path / "same", {"segmenter": 1.0, "judge": 1.0}), judge))
+
+
+def test_figures_that_do_not_say_who_measured_are_measured_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished(tmp_path / "run", {"segmenter": 1.0, "judge": 2.0})
+    write_json(shortcut_runs.shortcut_file(run.path), {"up": "old"})
+    monkeypatch.setattr(shortcut_runs, "measure", lambda run: {"measured_by": "judge", "up": "new"})
+    assert shortcut_runs.measured(run)["up"] == "new"
+    monkeypatch.setattr(shortcut_runs, "measure", lambda run: pytest.fail("measured twice"))
+    assert shortcut_runs.measured(run)["measured_by"] == "judge"
+
+
+def test_the_black_box_has_intervals_over_patients() -> None:
+    table = pd.DataFrame({"patient_id": [str(k // 2) for k in range(40)]})
+    label = np.tile([0.0, 1.0], 20)
+    posterior = np.where(label == 1, 0.6, 0.4) + np.linspace(-0.2, 0.2, 40)
+    source: Any = SimpleNamespace(oracle=lambda: None)
+    found = shortcut_runs.blackbox_section(loaded(Run(Path()), None), source, table, label, posterior)
+    low, high = found["ci95"]["auroc"]
+    assert low < found["auroc"] < high <= 1
 
 
 def row(seed: int, strength: float, over: float | None, shift: float = 0.05) -> dict[str, Any]:

@@ -40,6 +40,20 @@ def edit_share(before: Array, after: Array, region: Array) -> tuple[Array, Array
     return share, np.divide(share, area, out=np.full(len(area), np.nan), where=area > 0)
 
 
+def arrangements(present: Array, absent: Array, there: Array, luck: Array) -> dict[str, Array]:
+    """Posteriors (N,) of the same pictures by where the shortcut stands; arguments as of `reliance`.
+
+    Returns:
+        `as_is`; `swapped`, every picture the other way round; `independent`, dealt out by chance.
+    """
+    there, luck = np.asarray(there, dtype=bool), np.asarray(luck, dtype=bool)
+    return {
+        "as_is": np.where(there, present, absent),
+        "swapped": np.where(there, absent, present),
+        "independent": np.where(luck, present, absent),
+    }
+
+
 def reliance(present: Array, absent: Array, label: Array, there: Array, luck: Array) -> dict[str, float]:
     """AUROC of a black box whose pictures all exist with and without the shortcut.
 
@@ -54,10 +68,6 @@ def reliance(present: Array, absent: Array, label: Array, there: Array, luck: Ar
         `as_is`; `swapped`, every picture the other way round, so that what went with the label goes against it;
         `independent`, dealt out by chance; `effect`, the mean of present less absent.
     """
-    there, luck = np.asarray(there, dtype=bool), np.asarray(luck, dtype=bool)
-    return {
-        "as_is": auroc(np.where(there, present, absent), label),
-        "swapped": auroc(np.where(there, absent, present), label),
-        "independent": auroc(np.where(luck, present, absent), label),
-        "effect": float(np.mean(np.asarray(present) - np.asarray(absent))),
-    }
+    shown = arrangements(present, absent, there, luck)
+    found = {name: auroc(posterior, label) for name, posterior in shown.items()}
+    return found | {"effect": float(np.mean(np.asarray(present) - np.asarray(absent)))}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cfx.metrics.shortcut import edit_share, reliance
+from cfx.metrics.shortcut import arrangements, edit_share, reliance
 
 
 def test_an_even_edit_has_the_share_of_the_area_whatever_its_size() -> None:
@@ -52,3 +52,11 @@ def test_a_black_box_that_does_not_read_it_stays_as_it_is() -> None:
     figures = reliance(posterior, posterior, label, label == 1, label == 0)
     assert figures["as_is"] == figures["swapped"] == figures["independent"] == 0.75
     assert figures["effect"] == 0.0
+
+
+def test_each_arrangement_takes_every_picture_from_where_the_shortcut_stands() -> None:
+    present, absent = np.array([0.9, 0.8, 0.7]), np.array([0.1, 0.2, 0.3])
+    shown = arrangements(present, absent, np.array([1, 0, 1]), np.array([0, 0, 1]))
+    np.testing.assert_allclose(shown["as_is"], [0.9, 0.2, 0.7])
+    np.testing.assert_allclose(shown["swapped"], [0.1, 0.8, 0.3])
+    np.testing.assert_allclose(shown["independent"], [0.1, 0.2, 0.7])
