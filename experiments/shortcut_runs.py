@@ -215,11 +215,11 @@ def blackbox_section(
     luck = np.random.default_rng(int(loaded.config["seed"])).random(len(names)) < 0.5
     figures = reliance(present, absent, label, there, luck)
     shown = arrangements(present, absent, there, luck)
-    bounds = {key: list(auroc_interval(value, label, patients)) for key, value in shown.items()}
+    ends = {key: list(auroc_interval(value, label, patients)) for key, value in shown.items()}
     return {
         "auroc": figures.pop("as_is"),
         **{f"auroc_{key}": value for key, value in figures.items()},
-        "ci95": {"auroc": bounds.pop("as_is"), **{f"auroc_{key}": value for key, value in bounds.items()}},
+        "ci95": {"auroc": ends.pop("as_is"), **{f"auroc_{key}": value for key, value in ends.items()}},
     }
 
 

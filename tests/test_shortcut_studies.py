@@ -1,5 +1,6 @@
 """The scripts of the shortcut's studies: groups, the gap that a shift is divided by, and bars over seeds."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,8 @@ from cfx.errors import BadValue
 from cfx.files import write_json
 from cfx.metrics.statistics import PatientBootstrap
 from cfx.runs import Run
-from experiments import collect_shortcuts, shortcut_runs
+from experiments import collect_shortcuts, criteria, shortcut_runs
+from experiments.shortcut_bars import FREE, PROTECTED, bars
 
 
 def test_groups_are_by_posterior_where_it_is_sure_and_tenths_where_it_is_not() -> None:
@@ -88,45 +90,92 @@ def test_the_black_box_has_intervals_over_patients() -> None:
     assert low < found["auroc"] < high <= 1
 
 
-def row(seed: int, strength: float, over: float | None, shift: float = 0.05) -> dict[str, Any]:
-    def direction(sign: float) -> dict[str, Any]:
+def row(seed: int, strength: float, over: float | None, shift: float = 0.05, **other: Any) -> dict[str, Any]:
+    """A run's figures; `over` downwards is `over_down`, every interval 0.5 (of the shift 0.01) to either side."""
+
+    def direction(sign: float, over: float | None) -> dict[str, Any]:
         return {
-            "share_over_area": {"mean": over},
-            "ctr_shift_net": {"mean": sign * shift},
-            "reach": {"mean": 1.0},
+            "share_over_area": {"mean": over, "ci95": None if over is None else [over - 0.5, over + 0.5]},
+            "ctr_shift_net": {"mean": sign * shift, "ci95": [sign * shift - 0.01, sign * shift + 0.02]},
+            "reach": {"mean": 1.0, "ci95": [0.9, 1.0]},
             "gap_closed": {"mean": 0.4, "ci95": [0.3, 0.5]},
         }
 
-    case = {"by": "marker", "loss": collect_shortcuts.FREE, "strength": strength, "seed": seed}
-    return {**case, "up": direction(1.0), "down": direction(-1.0)}
+    down = direction(-1.0, other.pop("over_down", over))
+    case = {"by": "marker", "loss": FREE, "strength": strength, "seed": seed, "groups": "posterior"}
+    return {**case, "shuffled": False, "up": direction(1.0, over), "down": down, **other}
+
+
+def arm(rows: list[dict[str, Any]], loss: str = FREE) -> dict[str, Any]:
+    found: dict[str, Any] = bars(rows)["marker"][loss]
+    return found
 
 
 def test_bars_are_the_extremes_over_seeds_and_null_where_one_is_missing() -> None:
     rows = [row(0, 1.0, 9.0), row(1, 1.0, 7.0, shift=-0.01), row(0, 0.0, 1.0), row(1, 0.0, None)]
-    found = collect_shortcuts.bars(rows)["marker"][collect_shortcuts.FREE]
+    found = arm(rows)
     assert found["100"]["up"]["share_over_area"] == {"least": 7.0, "mean": 8.0, "most": 9.0, "n": 2}
-    assert found["100"]["down"]["ctr_shift_net"]["least"] == pytest.approx(
-        -0.01
-    )  # against what was asked for
     assert found["0"]["up"]["share_over_area"] == {"least": None, "mean": None, "most": None, "n": 1}
+    assert found["0"]["up"]["share_over_area_ci95"] == {"least": None, "most": None, "n": 1}
     assert found["0"]["up"]["gap_closed_ci95"]["most"] == 0.5
+    assert found["100"]["seed"]["least"] == 0 and found["100"]["seed"]["most"] == 1
     assert len(collect_shortcuts.draw(rows).axes) == 4
 
 
-def test_steps_are_between_neighbouring_strengths() -> None:
+def test_two_runs_of_one_case_and_seed_are_refused() -> None:
+    bars([row(0, 1.0, 9.0), row(0, 1.0, 9.0, loss=PROTECTED), row(0, 1.0, 9.0, by="pacemaker")])
+    with pytest.raises(BadValue, match="marker devices_free 100 seed 0': is there twice"):
+        bars([row(0, 1.0, 9.0), row(1, 1.0, 9.0), row(0, 1.0, 8.0)])
+
+
+def test_runs_of_shuffled_labels_do_not_fill_in_for_others() -> None:
+    with pytest.raises(BadValue, match="shuffled"):
+        bars([row(0, 1.0, 9.0), row(1, 1.0, 9.0, shuffled=True)])
+
+
+@pytest.mark.parametrize("without", [[], ["seed"], ["strength"], ["held"], ["pacemaker"]])
+def test_a_study_that_leaves_runs_out_falls_short(
+    repository: Path, tmp_path: Path, without: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    strengths = {0.0: (0.2, 0.08), 0.5: (4.0, 0.06), 0.75: (6.0, 0.04), 1.0: (9.0, 0.02)}
+    rows = [
+        row(seed, strength, over if loss == FREE else 0.2, shift, by=by, loss=loss)
+        for by in ("marker", "pacemaker")
+        for loss in (FREE, PROTECTED)
+        for strength, (over, shift) in strengths.items()
+        for seed in range(5)
+        if not ("seed" in without and (seed, strength, by, loss) == (4, 0.5, "pacemaker", PROTECTED))
+        if not ("strength" in without and strength == 0.75)
+        if not ("held" in without and loss == PROTECTED)
+        if not ("pacemaker" in without and by == "pacemaker")
+    ]
+    study = tmp_path / "planted_shortcut"
+    study.mkdir()
+    shutil.copy(repository / "experiments/planted_shortcut/criteria.yaml", study)
+    write_json(study / "metrics.json", {"bars": bars(rows)})
+    assert criteria.main(["planted_shortcut"], tmp_path) == bool(without), capsys.readouterr().out
+
+
+def test_a_run_named_twice_counts_once(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", {})
+    (tmp_path / "multirun" / "0").mkdir(parents=True)
+    write_json(tmp_path / "multirun" / "0" / "run.json", {"run": str(run.path)})
+    (tmp_path / "again").symlink_to(run.path)
+    places = [tmp_path / "multirun", run.path, tmp_path / "again", tmp_path / "multirun" / ".." / "run"]
+    assert [each.path for each in shortcut_runs.runs_of(places)] == [run.path.resolve()]
+
+
+def test_steps_are_between_neighbouring_strengths_of_the_same_seeds() -> None:
     rows = [
         row(0, s, over, shift)
         for s, over, shift in ((1.0, 9, 0.01), (0.0, 1, 0.08), (0.75, 2, 0.04), (0.5, 3, 0.06))
     ]
-    steps = collect_shortcuts.bars(rows)["marker"][collect_shortcuts.FREE]["steps"]
+    steps = arm(rows)["steps"]
     assert steps["up"]["share_over_area"] == {"least": -1, "most": 7, "n": 4}
     assert steps["down"]["ctr_shift_net"]["most"] == pytest.approx(-0.02)
-    assert (
-        collect_shortcuts.bars(rows[:1])["marker"][collect_shortcuts.FREE]["steps"]["up"]["share_over_area"][
-            "least"
-        ]
-        is None
-    )
+    assert arm(rows[:1])["steps"]["up"]["share_over_area"]["least"] is None
+    other = [*rows, row(1, 1.0, 99.0)]  # a seed that only one strength has moves its mean alone
+    assert arm(other)["steps"]["up"]["share_over_area"] == {"least": None, "most": None, "n": 0}
 
 
 @pytest.mark.parametrize("loss", ["no_devices", "context_aware"])
