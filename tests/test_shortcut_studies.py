@@ -128,32 +128,93 @@ def test_two_runs_of_one_case_and_seed_are_refused() -> None:
         bars([row(0, 1.0, 9.0), row(1, 1.0, 9.0), row(0, 1.0, 8.0)])
 
 
+def test_the_pessimistic_end_and_the_lesser_direction_stand_beside_the_means() -> None:
+    found = arm([row(0, 1.0, 9.0, over_down=3.4), row(1, 1.0, 4.0, over_down=8.0)])["100"]
+    assert found["up"]["share_over_area_ci95"] == {"least": 3.5, "most": 9.5, "n": 2}
+    assert found["up"]["reach_ci95"]["least"] == 0.9
+    assert found["lesser"]["share_over_area"] == {"least": 3.4, "mean": 3.7, "most": 4.0, "n": 2}
+    assert found["lesser"]["share_over_area_ci95"] == pytest.approx({"least": 2.9, "most": 4.5, "n": 2})
+    one = arm([row(0, 1.0, 9.0, over_down=None)])["100"]["lesser"]
+    assert one["share_over_area"]["least"] is None and one["share_over_area_ci95"]["n"] == 0
+
+
+def test_a_rise_is_from_no_strength_to_full_strength_on_each_seed() -> None:
+    rows = [row(0, 0.0, 0.2), row(0, 1.0, 0.7), row(1, 0.0, 1.0), row(1, 1.0, 0.4), row(1, 0.5, 50.0)]
+    rise = arm(rows)["rise"]["down"]["share_over_area"]
+    assert rise == {
+        "least": pytest.approx(-0.6),
+        "mean": pytest.approx(-0.05),
+        "most": pytest.approx(0.5),
+        "n": 2,
+    }
+    assert arm([*rows, row(2, 1.0, 0.4)])["rise"]["down"]["share_over_area"]["most"] is None
+
+
+@pytest.mark.parametrize(
+    ("case", "change"),
+    [
+        ({"strength": 1.0, "loss": FREE}, {"over": 3.2}),  # its mean is over the rule, its interval is not
+        ({"strength": 0.0, "loss": FREE}, {"over": 2.8}),
+        ({"strength": 1.0, "loss": PROTECTED}, {"over_down": 1.5}),  # under the rule, and risen
+        ({"strength": 1.0, "loss": FREE}, {"groups": "tenths"}),
+    ],
+)
+def test_one_run_that_misses_its_bar_is_seen(
+    repository: Path, tmp_path: Path, case: dict[str, Any], change: dict[str, Any]
+) -> None:
+    assert verdict(repository, tmp_path, full()) == 0
+    rows = full()
+    place = next(k for k, each in enumerate(rows) if case.items() <= each.items())
+    old = rows[place]
+    known = {key: old[key] for key in ("by", "loss")} | {"over": old["up"]["share_over_area"]["mean"]}
+    rows[place] = row(old["seed"], old["strength"], **(known | {"shift": 0.02} | change))
+    assert verdict(repository, tmp_path / "again", rows) == 1
+
+
 def test_runs_of_shuffled_labels_do_not_fill_in_for_others() -> None:
     with pytest.raises(BadValue, match="shuffled"):
         bars([row(0, 1.0, 9.0), row(1, 1.0, 9.0, shuffled=True)])
 
 
-@pytest.mark.parametrize("without", [[], ["seed"], ["strength"], ["held"], ["pacemaker"]])
-def test_a_study_that_leaves_runs_out_falls_short(
-    repository: Path, tmp_path: Path, without: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def full() -> list[dict[str, Any]]:
+    """Every run of the planted shortcut, as predicted."""
     strengths = {0.0: (0.2, 0.08), 0.5: (4.0, 0.06), 0.75: (6.0, 0.04), 1.0: (9.0, 0.02)}
-    rows = [
+    return [
         row(seed, strength, over if loss == FREE else 0.2, shift, by=by, loss=loss)
         for by in ("marker", "pacemaker")
         for loss in (FREE, PROTECTED)
         for strength, (over, shift) in strengths.items()
         for seed in range(5)
-        if not ("seed" in without and (seed, strength, by, loss) == (4, 0.5, "pacemaker", PROTECTED))
-        if not ("strength" in without and strength == 0.75)
-        if not ("held" in without and loss == PROTECTED)
-        if not ("pacemaker" in without and by == "pacemaker")
     ]
-    study = tmp_path / "planted_shortcut"
-    study.mkdir()
+
+
+def verdict(repository: Path, place: Path, rows: list[dict[str, Any]]) -> int:
+    """Exit code of the study's own bars on these runs."""
+    study = place / "planted_shortcut"
+    study.mkdir(parents=True)
     shutil.copy(repository / "experiments/planted_shortcut/criteria.yaml", study)
     write_json(study / "metrics.json", {"bars": bars(rows)})
-    assert criteria.main(["planted_shortcut"], tmp_path) == bool(without), capsys.readouterr().out
+    return criteria.main(["planted_shortcut"], place)
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        {"seed": 4, "strength": 0.5, "by": "pacemaker", "loss": PROTECTED},
+        {"seed": 0, "strength": 0.0, "by": "marker", "loss": FREE},
+        {"strength": 0.75},
+        {"seed": 2},
+        {"loss": PROTECTED},
+        {"by": "pacemaker"},
+    ],
+)
+def test_a_study_that_leaves_runs_out_falls_short(
+    repository: Path, tmp_path: Path, without: dict[str, Any]
+) -> None:
+    rows = [each for each in full() if not without.items() <= each.items()]
+    assert len(rows) < len(full()) and verdict(repository, tmp_path, rows) == 1
+    other = [{**each, "seed": 100} if each["seed"] == 4 else each for each in full()]  # which set the bound
+    assert verdict(repository, tmp_path / "other", other) == 1
 
 
 def test_a_run_named_twice_counts_once(tmp_path: Path) -> None:
