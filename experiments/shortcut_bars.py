@@ -79,6 +79,7 @@ def bars(rows: Sequence[Row]) -> dict[str, Any]:
 
     Of each figure NAME also `NAME_ci95`, the extremes over the seeds' interval ends, so that `least` and `most` are the
     pessimistic ends; `lesser`, the smaller share of both directions on each seed; `seed`, the seeds themselves.
+    The CTR shift is signed in the direction asked for throughout, so that one that falls below zero has turned round.
     `steps` holds, for an arm and loss, the least and the greatest step of the mean over seeds from one strength to the
     next, `n` strengths of the same seeds; `rise`, the share at full strength less that at none, seed by seed.
 

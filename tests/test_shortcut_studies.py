@@ -138,6 +138,21 @@ def test_the_pessimistic_end_and_the_lesser_direction_stand_beside_the_means() -
     assert one["share_over_area"]["least"] is None and one["share_over_area_ci95"]["n"] == 0
 
 
+def test_the_shift_is_signed_in_the_direction_asked_for() -> None:
+    found = arm([row(0, 1.0, 9.0, shift=0.05), row(1, 1.0, 9.0, shift=-0.03)])["100"]
+    for group, low, high in (("up", -0.04, 0.07), ("down", -0.05, 0.06)):
+        assert found[group]["ctr_shift_net"]["least"] == pytest.approx(-0.03)
+        assert found[group]["ctr_shift_net"]["most"] == pytest.approx(0.05)
+        assert found[group]["ctr_shift_net_ci95"] == pytest.approx({"least": low, "most": high, "n": 2})
+
+
+def test_tenths_count_where_labels_were_shuffled_and_nowhere_else() -> None:
+    shuffled = arm([row(0, 1.0, 9.0, groups="tenths", shuffled=True)])["100"]["up"]
+    assert shuffled["gap_closed_ci95"] == {"least": 0.3, "most": 0.5, "n": 1}
+    void = arm([row(0, 1.0, 9.0, groups="tenths")])["100"]
+    assert void["up"]["gap_closed_ci95"]["n"] == void["lesser"]["share_over_area"]["n"] == 0
+
+
 def test_a_rise_is_from_no_strength_to_full_strength_on_each_seed() -> None:
     rows = [row(0, 0.0, 0.2), row(0, 1.0, 0.7), row(1, 0.0, 1.0), row(1, 1.0, 0.4), row(1, 0.5, 50.0)]
     rise = arm(rows)["rise"]["down"]["share_over_area"]
@@ -157,6 +172,7 @@ def test_a_rise_is_from_no_strength_to_full_strength_on_each_seed() -> None:
         ({"strength": 0.0, "loss": FREE}, {"over": 2.8}),
         ({"strength": 1.0, "loss": PROTECTED}, {"over_down": 1.5}),  # under the rule, and risen
         ({"strength": 1.0, "loss": FREE}, {"groups": "tenths"}),
+        ({"strength": 1.0, "loss": FREE}, {"shift": -0.02}),  # fallen, and beyond none
     ],
 )
 def test_one_run_that_misses_its_bar_is_seen(
