@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 from cfx.data.phantom import write
 from cfx.data.phantom.shortcut import LABEL, Shortcut, plant
@@ -70,6 +71,10 @@ def test_the_region_is_where_it_is_or_would_be(planted: Phantom) -> None:
     inside = np.array([one[where].mean() for one, where in zip(change, region, strict=True)])
     outside = np.array([one[~where].mean() for one, where in zip(change, region, strict=True)])
     assert (inside > 0.1).all() and (outside < 0.02).all()
+    # JPEG: elsewhere only the blocks change that the shortcut, with a soft rim of a pixel, touches, and those a little
+    rim = binary_dilation(region, np.ones((1, 3, 3)))
+    blocks = rim.reshape(len(rim), 8, 8, 8, 8).any(axis=(2, 4)).repeat(8, axis=1).repeat(8, axis=2)
+    assert (change[~blocks] == 0).all() and 0 < change[blocks & ~rim].max() <= 8 * 2 / 255
 
 
 def test_it_is_a_device_that_a_loss_protects(planted: Phantom) -> None:
