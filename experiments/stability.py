@@ -3,22 +3,25 @@
     python -m cfx.train -m name=stability model.seed=0,1,2
     python experiments/stability.py stability multirun/stability
 
-Draws the pictures of both groups at the target they are asked for with every explainer (at most 200 a direction) and
-writes `metrics.json` (correlation of the difference maps, agreement of the shift's sign, both by patient, and the
-least reach and the range of CTR shifts of the runs) and `maps.png` into the study's folder.
+Takes the pictures of both groups that every run's evaluation holds, draws them at the target they are asked for with
+every explainer (at most 200 a direction) and writes `metrics.json` and `maps.png` into the study's folder: correlation
+of the difference maps, agreement of the CTR shift's sign, its size by explainer and its spread over them, all by
+patient with 95 % intervals, and each run's reach.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 
 from cfx import assembly
-from cfx.errors import BadValue
+from cfx.errors import BadValue, UserError
 from cfx.evaluation.rows import extremes
 from cfx.files import write_json
 from cfx.loading import LoadedRun, load_explainer
@@ -27,12 +30,14 @@ from cfx.metrics.statistics import cluster_bootstrap
 from cfx.metrics.validity import DOWN, UP, extreme_target
 from cfx.runs import Run, jobs_of
 
+Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parent
+SPLITS = ("train", "valid", "test")
 MOST, SHOWN, SEED = 200, 4, 0
 
 
 def same_question(runs: list[Run]) -> None:
-    """Refuse runs of different black boxes or data.
+    """Refuse runs of different black boxes, data, or evaluated splits.
 
     Raises:
         BadValue: naming the run that differs.
@@ -44,10 +49,78 @@ def same_question(runs: list[Run]) -> None:
             raise BadValue(
                 "run", run.name, problem, "give runs of one black box, such as a multirun over model.seed"
             )
+        if split_of(run) != split_of(runs[0]):
+            problem = f"was evaluated on {split_of(run)}, {runs[0].name} on {split_of(runs[0])}"
+            raise BadValue("run", run.name, problem, "give runs that were evaluated on one split")
+
+
+def split_of(run: Run) -> str:
+    """Return the split that a run's own evaluation is of.
+
+    Raises:
+        BadValue: its metrics.json names none, as of an evaluation of pairs.
+    """
+    split = run.evaluation.metrics().get("split")
+    if split not in SPLITS:
+        raise BadValue("run", run.name, "has an evaluation that names no split", "evaluate it on one")
+    return str(split)
+
+
+def shared_rows(tables: list[pd.DataFrame], group: str) -> list[pd.DataFrame]:
+    """Return one direction's rows of every table, by `image_id`: those that all of them hold, in one order.
+
+    Raises:
+        BadValue: there is no such picture.
+    """
+    asked = [extremes(table, group).set_index("image_id") for table in tables]
+    ids = asked[0].index
+    for rows in asked[1:]:
+        ids = ids[ids.isin(rows.index)]
+    if not len(ids):
+        raise BadValue("run", None, f"the runs share no picture of group {group}", "evaluate them alike")
+    return [rows.loc[ids] for rows in asked]
+
+
+def places_of(table: pd.DataFrame, names: Sequence[str]) -> list[int]:
+    """Return the rows of a data set's table that hold these pictures.
+
+    Raises:
+        BadValue: naming a picture that it does not have.
+    """
+    places = pd.Index(table["image_id"]).get_indexer(pd.Index(names))
+    if (places < 0).any():
+        missing = str(names[int(np.flatnonzero(places < 0)[0])])
+        raise BadValue(
+            "image_id", missing, "was evaluated and is not in the data set", "give the data of the runs"
+        )
+    return [int(place) for place in places]
+
+
+def shift_section(shifts: Array, patients: Array) -> dict[str, Any]:
+    """Agreement and size of the CTR shifts (K, N) of K explainers, by patient (N,), with 95 % intervals.
+
+    Returns:
+        `sign_agreement`; `not_measurable`, the share of pictures in which one of them left no CTR; of the others
+        `shift_net`, one an explainer, and `spread_of_shift`, the standard deviation over explainers; `n_measured`.
+    """
+    agreement = sign_agreement(shifts)
+    together = np.where(np.isfinite(shifts).all(axis=0), shifts, np.nan)
+    figures = {
+        "sign_agreement": agreement,
+        "not_measurable": np.isnan(agreement).astype(float),
+        "spread_of_shift": together.std(axis=0, ddof=1),
+    }
+    section: dict[str, Any] = {"n_measured": int(np.isfinite(agreement).sum()), "ci95": {}}
+    for name, values in figures.items():
+        section[name], *section["ci95"][name] = cluster_bootstrap(values, patients, seed=SEED)
+    means = [cluster_bootstrap(each, patients, seed=SEED) for each in together]
+    section["shift_net"] = [mean for mean, _, _ in means]
+    section["ci95"]["shift_net"] = [[low, high] for _, low, high in means]
+    return section
 
 
 @torch.inference_mode()
-def difference_maps(loaded: LoadedRun, images: torch.Tensor, target: float) -> np.ndarray[Any, Any]:
+def difference_maps(loaded: LoadedRun, images: torch.Tensor, target: float) -> Array:
     """x_c - x of pictures (N, 1, H, W) at one target, float32 (N, H, W)."""
     found = []
     for some in torch.split(images, 50):
@@ -58,30 +131,27 @@ def difference_maps(loaded: LoadedRun, images: torch.Tensor, target: float) -> n
 
 def compare(runs: list[Run], group: str, tables: list[pd.DataFrame]) -> tuple[dict[str, Any], Any]:
     """Figures of one direction, and what the picture of it needs."""
-    asked = [extremes(table, group).set_index("image_id") for table in tables]
-    names = asked[0].index[:MOST]
+    asked = shared_rows(tables, group)
+    names = asked[0].index[:MOST].tolist()
     loaded = [load_explainer(run) for run in runs]
     config = runs[0].config
-    data = assembly.data_module(config, part=config["model"]["part"], batch_size=64).dataset("test")
-    places = pd.Index(data.table["image_id"]).get_indexer(names)
-    images = torch.stack([data[int(place)]["image"] for place in places])
+    data = assembly.data_module(config, part=config["model"]["part"], batch_size=64).dataset(
+        split_of(runs[0])
+    )
+    images = torch.stack([data[place]["image"] for place in places_of(data.table, names)])
     maps = np.stack([difference_maps(one, images, extreme_target(group)) for one in loaded])
     shifts = np.stack([(rows["ctr_after"] - rows["ctr_net_before"]).to_numpy() for rows in asked])
     patients = asked[0]["patient_id"].to_numpy()
-    agreement, correlation = sign_agreement(shifts), map_correlation(maps)
-    figures = {
-        "sign_agreement": agreement,
-        "not_measurable": np.isnan(agreement).astype(float),
+    section = {
+        "n_images": len(patients),
+        "n_patients": len(set(patients)),
+        "left_out": [len(extremes(table, group)) - len(patients) for table in tables],
+        **shift_section(shifts, patients),
     }
-    section: dict[str, Any] = {"n_images": len(agreement), "n_patients": len(set(patients)), "ci95": {}}
-    for name, values in figures.items():
-        section[name], *section["ci95"][name] = cluster_bootstrap(values, patients, seed=SEED)
     section["map_correlation"], *section["ci95"]["map_correlation"] = cluster_bootstrap(
-        correlation, patients[: len(names)], seed=SEED
+        map_correlation(maps), patients[: len(names)], seed=SEED
     )
     section["n_maps"] = len(names)
-    section["shift_net"] = [float(np.nanmean(each)) for each in shifts]
-    section["spread_of_shift"] = float(np.nanmean(np.nanstd(shifts, axis=0, ddof=1)))
     return section, (images[:SHOWN, 0].numpy(), maps[:, :SHOWN])
 
 
@@ -112,11 +182,15 @@ def main(arguments: list[str]) -> int:
     if len(runs) < 2:
         print(__doc__, file=sys.stderr)
         return 2
-    same_question(runs)
-    tables = [run.evaluation.counterfactuals() for run in runs]
     sections, pictures = {}, {}
-    for group in (UP, DOWN):
-        sections[group], pictures[group] = compare(runs, group, tables)
+    try:
+        same_question(runs)
+        tables = [run.evaluation.counterfactuals() for run in runs]
+        for group in (UP, DOWN):
+            sections[group], pictures[group] = compare(runs, group, tables)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     metrics = [run.evaluation.metrics() for run in runs]
     study = ROOT / arguments[0]
     study.mkdir(exist_ok=True)
@@ -124,6 +198,7 @@ def main(arguments: list[str]) -> int:
     result = {
         "runs": [{"name": run.name, "model_seed": run.config["model"].get("seed")} for run in runs],
         "environment": {key: environment.get(key) for key in ("commit", "device", "seed")},
+        "split": split_of(runs[0]),
         "reach": {g: [each["validity"][g]["reach"] for each in metrics] for g in (UP, DOWN)},
         **sections,
     }

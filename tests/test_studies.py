@@ -98,12 +98,51 @@ def test_explainers_of_different_black_boxes_are_not_set_side_by_side(
 ) -> None:
     stability = script(repository, "stability")
     runs = [finished(tmp_path / f"r{seed}", seed) for seed in (0, 1)]
+    for run in runs:
+        run.evaluation.write_metrics({"split": "test"})
     stability.same_question(runs)
     other = finished(tmp_path / "other", 2)
     other.part("blackbox").write_weights({"a": torch.ones(2)})
     with pytest.raises(BadValue, match="another black box"):
         stability.same_question([*runs, other])
+    runs[1].evaluation.write_metrics({"split": "valid"})
+    with pytest.raises(BadValue, match="evaluated on valid, r0 on test"):
+        stability.same_question(runs)
+    runs[0].evaluation.write_metrics({"split": None})
+    with pytest.raises(BadValue, match="names no split"):
+        stability.same_question(runs)
     assert stability.main(["stability"]) == 2
+
+
+def evaluated(names: list[str]) -> pd.DataFrame:
+    rows = pd.DataFrame({"image_id": names, "group": "up", "target": 1.0, "ctr_after": range(len(names))})
+    return pd.concat([rows, rows.assign(target=0.5)], ignore_index=True)
+
+
+def test_explainers_are_held_against_each_other_picture_by_picture(repository: Path) -> None:
+    stability = script(repository, "stability")
+    found = stability.shared_rows([evaluated(["a", "b", "c"]), evaluated(["c", "d", "b"])], "up")
+    assert [rows.index.tolist() for rows in found] == [["b", "c"], ["b", "c"]]
+    assert [rows["ctr_after"].tolist() for rows in found] == [[1, 2], [2, 0]]
+    with pytest.raises(BadValue, match="share no picture"):
+        stability.shared_rows([evaluated(["a"]), evaluated(["b"])], "up")
+    table = pd.DataFrame({"image_id": ["c", "b"]})
+    assert stability.places_of(table, ["b", "c"]) == [1, 0]
+    with pytest.raises(BadValue, match="image_id='d'"):
+        stability.places_of(table, ["b", "d"])
+
+
+def test_shifts_are_of_patients_and_of_pictures_that_all_explainers_left_measurable(repository: Path) -> None:
+    stability = script(repository, "stability")
+    patients = np.array(["p", "p", "q", "r"])
+    shifts = np.array([[0.1, 0.1, 0.4, 9.0], [0.3, 0.3, 0.2, np.nan]])
+    found = stability.shift_section(shifts, patients)
+    assert found["shift_net"] == pytest.approx([0.25, 0.25])  # by picture 0.2 and 0.27, with the last one 2.4
+    assert found["spread_of_shift"] == pytest.approx(np.sqrt(0.02))
+    assert found["sign_agreement"] == 1.0 and found["n_measured"] == 3
+    assert found["not_measurable"] == pytest.approx(1 / 3)
+    (low, high), _ = found["ci95"]["shift_net"]
+    assert low == pytest.approx(0.1) and high == pytest.approx(0.4)
 
 
 def test_small_effusions_are_held_against_sides_without_fluid(repository: Path) -> None:
