@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from cfx.errors import BadValue
+from cfx.files import write_json
 from cfx.reporting.paired import Difference
 from cfx.runs import Run, jobs_of
 
@@ -143,6 +145,23 @@ def test_shifts_are_of_patients_and_of_pictures_that_all_explainers_left_measura
     assert found["not_measurable"] == pytest.approx(1 / 3)
     (low, high), _ = found["ci95"]["shift_net"]
     assert low == pytest.approx(0.1) and high == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("against", "code"), [(0, 0), (1, 1), (6, 1)])
+def test_explainers_must_agree_in_both_directions_and_at_the_pessimistic_end(
+    repository: Path, tmp_path: Path, against: int, code: int
+) -> None:
+    """One of 25 patients against leaves 0.96, which is over the bar, and an interval that is not."""
+    stability, criteria = script(repository, "stability"), script(repository, "criteria")
+    shifts = np.full((2, 25), 0.1)
+    patients = np.arange(25).astype(str)
+    up = stability.shift_section(shifts, patients)
+    shifts[1, :against] = -0.1
+    (tmp_path / "stability").mkdir()
+    shutil.copy(repository / "experiments/stability/criteria.yaml", tmp_path / "stability")
+    found = {"up": up, "down": stability.shift_section(shifts, patients)}
+    write_json(tmp_path / "stability/metrics.json", found)
+    assert criteria.main(["stability"], tmp_path) == code
 
 
 def test_small_effusions_are_held_against_sides_without_fluid(repository: Path) -> None:
