@@ -8,7 +8,7 @@ import pandas as pd
 
 from cfx.evaluation.kept import REAL, Kept
 from cfx.evaluation.sections import DIRECTIONS, Section, counts, figures
-from cfx.metrics.identity import choices, recognised
+from cfx.metrics.identity import choices, choosable, recognised
 from cfx.metrics.statistics import PatientBootstrap
 
 Array = npt.NDArray[Any]
@@ -50,7 +50,7 @@ def _direction(
     rows, drawn = rows[asked], drawn[asked]
     gallery = features[REAL][1]
     studies = base["study_id" if "study_id" in base else "image_id"].to_numpy()
-    compared = choices(base["patient_id"].to_numpy(), studies, rows, seed=seed)
+    compared = choosable(choices(base["patient_id"].to_numpy(), studies, rows, seed=seed), gallery)
     mine, real = (recognised(queries, rows, gallery, compared) for queries in (drawn, gallery[rows]))
     both = np.isfinite(mine) & np.isfinite(real)
     if not both.any():
