@@ -48,22 +48,23 @@ def choices(
 
     Args:
         patients: (N,) patient of each picture.
-        studies: (N,) study of each picture; pictures of one study are never put against each other.
+        studies: (N,) study of each picture; pictures of one study are never put against each other, nor is one
+            whose study is not known (empty) put against any of its patient's.
         rows: the pictures in question.
         others: other patients drawn at random for each picture, at most.
         seed: of the draws.
 
     Returns:
-        The choice of each of the rows whose patient has another study.
+        The choice of each of the rows whose patient is known to have another study.
     """
     _, code = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    _, study = np.unique(np.asarray(studies, dtype=str), return_inverse=True)
+    study = np.asarray(studies, dtype=str)
     pictures = np.split(np.argsort(code, kind="stable"), np.cumsum(np.bincount(code))[:-1])
     found = {}
     for row in map(int, rows):
         own = pictures[code[row]]
-        own = own[study[own] != study[row]]
-        if not len(own):
+        own = own[(study[own] != study[row]) & (study[own] != "")]
+        if not len(own) or not study[row]:
             continue
         generator = np.random.default_rng([seed, row])
         drawn = generator.choice(len(pictures), min(others + 1, len(pictures)), replace=False)
@@ -101,8 +102,7 @@ def choosable(compared: Mapping[int, Choice], gallery: Array) -> dict[int, Choic
 
 def _finite(features: Array) -> npt.NDArray[np.bool_]:
     """(N,) whether a row of features is finite throughout."""
-    made: npt.NDArray[np.bool_] = np.isfinite(features).all(axis=1)
-    return made
+    return np.asarray(np.isfinite(features).all(axis=1), dtype=np.bool_)
 
 
 def recognised(

@@ -227,6 +227,21 @@ def test_pictures_of_one_study_are_no_other_study(marked: Any) -> None:
     assert alone["reidentification"] == {"up": None, "down": None}
 
 
+def test_where_nobody_knows_the_studies_nobody_is_recognised_and_it_is_said(marked: Any) -> None:
+    table, dataset, oracle = marked
+    made = measured((table.assign(study_id=""), dataset, oracle), controls=())
+    assert made["identity"]["same_patient"] is None
+    assert made["identity"]["reidentification"] == {"up": None, "down": None}
+    count = made["identity"]["study_unknown"]
+    assert count == sum(made["validity"][group]["n_images"] for group in ("up", "down"))
+    assert any(f"of {count} drawn pictures nobody knows" in warning for warning in made["warnings"])
+    alone = table.assign(study_id="", patient_id=table["image_id"])  # no other picture, so no question
+    made = measured((alone, dataset, oracle), controls=())
+    assert made["identity"]["study_unknown"] == 0 and not any(
+        "nobody knows" in each for each in made["warnings"]
+    )
+
+
 def test_features_that_do_not_tell_patients_apart_are_warned_of(marked: Any) -> None:
     made = measured(marked, controls=(), features=lambda image: image[:, 0, 10:12, :4].flatten(1))
     assert any("same_patient tells nothing" in warning for warning in made["warnings"])

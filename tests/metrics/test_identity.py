@@ -59,6 +59,12 @@ def test_choices_hold_other_studies_of_the_patient_and_a_picture_of_each_other_p
     assert found[2].chance == pytest.approx(2 / 5)
 
 
+def test_a_study_that_is_not_known_is_no_other_study() -> None:
+    found = choices(["a", "a", "a", "b", "b"], ["a1", "", "a2", "", ""], range(5))
+    assert sorted(found) == [0, 2] and found[0].own.tolist() == [2] and found[2].own.tolist() == [0]
+    assert sorted(found[0].others)[0] in (3, 4)  # of another patient a picture is one whatever its study
+
+
 def test_draws_are_seeded_and_bounded() -> None:
     who = np.repeat(np.arange(90), 2)
     first, again, other = (choices(who, np.arange(180), [7, 8], seed=seed) for seed in (0, 0, 1))
