@@ -39,7 +39,7 @@ def main(config: DictConfig) -> None:
 def _compare(config: DictConfig) -> None:
     """Print the table of methods and controls, and write it where a folder is named for it."""
     from cfx.reporting.methods import methods_table, read_entries, read_multirun, write_methods
-    from cfx.reporting.paired import differences, paired_table, read_tables, write_paired
+    from cfx.reporting.paired import Comparison, compare, paired_table, read_tables, write_paired
     from cfx.reporting.seeds import seed_groups, seeds_table, write_seeds
 
     if config.multirun and config.run:
@@ -52,17 +52,17 @@ def _compare(config: DictConfig) -> None:
     print(methods_table(entries).text())
     groups = seed_groups(entries)
     further = [seeds_table(groups)] if groups else []
-    found = []
+    found = Comparison()
     if not config.multirun and len(entries) > 1:  # the others are held against the first run named
-        found = differences(entries, read_tables(entries))
-        further += [paired_table(found, entries[0].method)] if found else []
+        found = compare(entries, read_tables(entries))
+        further += [paired_table(found, entries[0].method)] if found.differences or found.left_out else []
     for table in further:
         print(f"\n{table.text()}")
     if config.output:
         folder = Path(str(config.output))
         written = write_methods(folder, entries, further)
         written += [write_seeds(folder, groups)] if groups else []
-        written += [write_paired(folder, found)] if found else []
+        written += [write_paired(folder, found.differences)] if found.differences else []
         for path in written:
             print(f"written to {path}")
 

@@ -37,6 +37,7 @@ def main(config: DictConfig) -> tuple[float, float] | float | None:
     job = HydraConfig.get()
     if job.mode == RunMode.MULTIRUN and "direction" in job.sweeper:
         check_directions(plain, job.sweeper.direction)
+        check_patients(plain)
     run = Session(plain, Path(str(plain["runs"])).expanduser()).run()
     if job.mode == RunMode.MULTIRUN:
         # A multirun's folder says which run each job made, for the table over all of them.
@@ -67,14 +68,42 @@ def check_directions(config: dict[str, Any], direction: Any) -> None:
         raise BadValue("hydra.sweeper.direction", direction, problem, remedy)
 
 
+def check_patients(config: dict[str, Any]) -> None:
+    """Refuse a search that would choose settings by the patients kept for reporting, before any job is trained.
+
+    Raises:
+        BadValue: naming `evaluation.split`.
+    """
+    from cfx.chain import is_part
+
+    if not is_part(config):
+        refuse_test((config.get("evaluation") or {}).get("split"))
+
+
+def refuse_test(split: object) -> None:
+    """Refuse `test` as what a search steers by: the figures of what it picked would be told of the same patients.
+
+    Raises:
+        BadValue: naming `evaluation.split`.
+    """
+    if split == "test":
+        problem = "a search must not choose its settings by the patients that they are reported on"
+        raise BadValue("evaluation.split", split, problem, "give evaluation.split=valid")
+
+
 def objective_of(run: "Run") -> tuple[float, float] | float | None:
-    """Return what a search is told of a finished run, and say where a figure had to be stood in for."""
+    """Return what a search is told of a finished run, and say where a figure had to be stood in for.
+
+    Raises:
+        BadValue: what is there was measured on the test patients.
+    """
     from cfx.chain import is_part
     from cfx.reporting.objectives import monitored, not_made, objectives
 
     if is_part(run.config) or not run.evaluation.done:
         return monitored(run)
     metrics = run.evaluation.metrics()
+    refuse_test(metrics.get("split"))
     for line in not_made(metrics):
         print(line, flush=True)
     return objectives(metrics)

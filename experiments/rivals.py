@@ -15,7 +15,7 @@ from typing import Any
 
 from cfx.files import write_json
 from cfx.reporting.methods import method_rows, methods_table, read_entries, write_methods
-from cfx.reporting.paired import Difference, differences, paired_table, read_tables, write_paired
+from cfx.reporting.paired import Difference, compare, paired_table, read_tables, write_paired
 from cfx.runs import Run
 
 ROOT = Path(__file__).resolve().parent
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     study, entries = ROOT / arguments[0], read_entries(arguments[1:])
-    found = differences(entries, read_tables(entries))
+    found = compare(entries, read_tables(entries))
     print(methods_table(entries).text())
     print(paired_table(found, entries[0].method).text())
     rows = method_rows(entries)
@@ -60,12 +60,14 @@ def main(arguments: list[str]) -> int:
             row.name: {"judged": row.judged, **{name: vars(figure) for name, figure in row.figures.items()}}
             for row in rows
         },
-        "margin": margins(found, {row.name for row in rows[1:] if row.judged and row.kind == "method"}),
+        "margin": margins(
+            found.differences, {row.name for row in rows[1:] if row.judged and row.kind == "method"}
+        ),
     }
     study.mkdir(exist_ok=True)
     write_json(study / "metrics.json", result)
     write_methods(study, entries)
-    write_paired(study, found)
+    write_paired(study, found.differences)
     return 0
 
 

@@ -16,6 +16,7 @@ import cfx.train
 from cfx.cli import compose
 from cfx.errors import BadValue
 from cfx.messages import explain_error
+from cfx.runs import Run
 
 SWEEPS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/sweep").glob("*.yaml"))
 PLUGIN = {
@@ -90,6 +91,55 @@ def test_directions_are_as_many_as_figures(
             cfx.train.check_directions(config, asked)
 
 
+def test_a_search_never_steers_by_the_test_patients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    assert hydra_of("sweep=optuna").evaluation.split == "valid"
+    assert hydra_of().evaluation.split == "test"  # all others report
+    monkeypatch.chdir(tmp_path)
+    arguments = [
+        "-m",
+        "cfx.train",
+        "-m",
+        "sweep=optuna",
+        "name=search",
+        "evaluation.split=test",
+        "trainer=smoke",
+    ]
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
+    )  # fmt: skip
+    assert done.returncode != 0 and "evaluation.split='test'" in done.stdout + done.stderr
+    assert "give evaluation.split=valid" in done.stdout + done.stderr
+    assert not (tmp_path / "runs").exists()  # nothing was trained before
+
+
+def test_a_part_may_be_searched_whatever_the_explainer_would_be_measured_on() -> None:
+    part = {"model": {"name": "classifier"}, "evaluation": {"split": "test"}}
+    cfx.train.check_patients(part)
+    with pytest.raises(BadValue, match=r"evaluation\.split='test'.*evaluation\.split=valid"):
+        cfx.train.check_patients(part | {"model": {"name": "xgem"}})
+
+
+@pytest.mark.parametrize(("split", "told"), [("valid", (0.8, 0.3)), ("test", None)])
+def test_a_finished_run_measured_on_test_patients_tells_a_search_nothing(
+    split: str, told: tuple[float, float] | None, tmp_path: Path
+) -> None:
+    run = Run.create(tmp_path)
+    run.write_config({"model": {"name": "explainer"}})
+    sides = {
+        "validity": {"up": {"reach": 0.9}, "down": {"reach": 0.8}},
+        "realism": {"up": {"kid": 0.3}, "down": {"kid": 0.1}},
+    }
+    run.evaluation.path.mkdir()
+    (run.evaluation.path / "metrics.json").write_text(json.dumps({"split": split} | sides))
+    if told is not None:
+        assert cfx.train.objective_of(run) == told
+        return
+    with pytest.raises(BadValue, match="reported on"):
+        cfx.train.objective_of(run)
+
+
 @pytest.mark.slow
 def test_two_trials_of_a_search(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
@@ -106,6 +156,7 @@ def test_two_trials_of_a_search(tmp_path: Path) -> None:
     found = yaml.safe_load((folder / "optimization_results.yaml").read_text())
     assert found["name"] == "optuna" and 1 <= len(found["solutions"]) <= 2
     known = [json.loads((tmp_path / job["run"] / "evaluation/metrics.json").read_text()) for job in jobs]
+    assert {metrics["split"] for metrics in known} == {"valid"}
     from cfx.reporting.objectives import objectives
 
     given = [objectives(metrics) for metrics in known]

@@ -1,11 +1,12 @@
 """Anyone's counterfactuals: a folder with `pairs.csv` and the pictures that it names.
 
-<folder>/pairs.csv     image,counterfactual,target,patient_id[,label,split,view,sex,age]
+<folder>/pairs.csv     image,counterfactual,target,patient_id[,label,split,view,sex,age,study_id]
 
 There is a row for each counterfactual; paths are relative to the folder, or absolute. `target` is the posterior asked
 for; a row whose target is what the black box says of the image already is the method's own redrawing of it, from which
 net shifts are counted. `label` is 1, 0 or empty (-1 counts as unknown). Of a table with a `split` only the rows of the
-evaluated split are read.
+evaluated split are read. `study_id` tells which images of a patient are of one study; without it no patient is looked
+for among other studies.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from cfx.errors import BadImage, BadValue, EmptySplit, MissingPath, WrongLayout
 
 NAME: Final = "pairs.csv"
 NEEDED: Final = ("image", "counterfactual", "target", "patient_id")
-OPTIONAL: Final = ("label", "split", "view", "sex", "age")
+OPTIONAL: Final = ("label", "split", "view", "sex", "age", "study_id")
 _LABELS: Final = {
     "": np.nan,
     "nan": np.nan,
@@ -49,7 +50,7 @@ class Pairs:
     Attributes:
         folder: where it lies.
         images: a row for each picture that is explained, in the order in which the table first names it: image_id,
-            path, patient_id, label, split, view, sex, age.
+            path, patient_id, study_id, label, split, view, sex, age.
         rows: a row for each counterfactual: image (position in `images`), target in [0, 1], path.
         left_out: rows of other splits.
     """
@@ -196,6 +197,7 @@ def _paired(table: pd.DataFrame, root: Path, left_out: int) -> Pairs:
             "image_id": first["image"],
             "path": [str(root / name) for name in first["image"]],
             "patient_id": first["patient_id"],
+            "study_id": column("study_id"),
             "label": [_LABELS[text.lower()] for text in column("label")],
             "split": frames.split_names(column("split")),
             "view": frames.views(column("view")),

@@ -44,7 +44,8 @@ class Source(Protocol):
     """A data set on disk, read as one table.
 
     Columns of the table: `image_id` (unique, the same on every machine), `path` (absolute), `patient_id`,
-    `study_id` where several pictures can be of one study, `view` (PA, AP, LATERAL or empty), `sex` (M, F or
+    `study_id` where several pictures can be of one study (empty: not known; without the column each picture is a
+    study of its own), `view` (PA, AP, LATERAL or empty), `sex` (M, F or
     empty), `age` (years, NaN unknown), `split` (train, valid, test, or empty where the data set has no official
     one), one column a finding (1 present, 0 absent, -1 uncertain, NaN unknown), and where there are masks
     `mask_path` (bit field, see `read_mask`) and `device_path` (a picture whose pixels above 0 are device), or

@@ -18,6 +18,7 @@ from cfx.errors import WrongLayout, nearest
 _USUAL: Final[dict[str, tuple[str, ...]]] = {
     "path": ("path", "image", "image_path", "file", "filename"),
     "patient": ("patient_id", "patient", "subject_id", "subject"),
+    "study": ("study_id", "study", "accession", "accession_number"),
     "view": ("view", "view_position", "viewposition", "projection"),
     "sex": ("sex", "gender"),
     "age": ("age", "patient_age"),
@@ -33,13 +34,14 @@ class Table:
 
     A column that is not named is looked for under its usual names (`path`, `image`, `patient_id`, ...), and
     left unknown where there is none: without patients each picture is a patient of its own, without splits a
-    hash of the patient decides.
+    hash of the patient decides, and without studies nobody knows which pictures of a patient are of one, so
+    that recognising a patient by other studies is not measured (`study_id` is empty).
 
     Args:
         root: the folder.
         table: its name inside the folder: csv, tsv or parquet, compressed or not.
         path: column of the pictures.
-        patient, view, sex, age, split, mask, device: further columns.
+        patient, study, view, sex, age, split, mask, device: further columns.
         labels: label columns, or a mapping from column to finding; None takes those that are called like a
             finding of CheXpert or of ChestX-ray14; an empty list takes none.
 
@@ -57,6 +59,7 @@ class Table:
         table: str = "table.csv",
         path: str | None = None,
         patient: str | None = None,
+        study: str | None = None,
         view: str | None = None,
         sex: str | None = None,
         age: str | None = None,
@@ -70,6 +73,7 @@ class Table:
         self.columns = {
             "path": path,
             "patient": patient,
+            "study": study,
             "view": view,
             "sex": sex,
             "age": age,
@@ -109,6 +113,7 @@ class Table:
         result = pd.DataFrame({"image_id": names})
         result["path"] = [str(root / name) for name in names]
         result["patient_id"] = names if found["patient"] is None else column("patient").astype(str)
+        result["study_id"] = column("study").astype(object).where(column("study").notna(), "").astype(str)
         result["view"] = frames.views(column("view"))
         result["sex"] = frames.sexes(column("sex"))
         result["age"] = frames.ages(column("age"))

@@ -16,7 +16,7 @@ from cfx.evaluation.kept import REAL, Kept
 from cfx.evaluation.sections import DIRECTIONS, Section, counts, figures
 from cfx.metrics.calibration import auroc
 from cfx.metrics.drift import changes, readable, worst
-from cfx.metrics.statistics import PatientBootstrap
+from cfx.metrics.statistics import PatientBootstrap, interval
 
 Array = npt.NDArray[Any]
 BY = "the independent (transfer) classifier"
@@ -62,8 +62,9 @@ def drift_section(
 ) -> Section | None:
     """Mean |change| of every other output at the extremes: the worse direction, both, and how well each is read.
 
-    `mean` and `worst` are over the other findings, `view`, `sex` and `age` null where the classifier does not know
-    them. `oracle` is the same figure of the oracle, on the same pictures.
+    `mean` and `worst` are over the other findings less those that the classifier is known not to read, whose number is
+    `unreadable`; null where none is left. `view`, `sex` and `age` are null where the classifier does not know them.
+    `oracle` is the same figure of the oracle, on the same pictures; `failures` are pictures without a change.
 
     Args:
         others: what the classifier says; None gives None.
@@ -88,6 +89,9 @@ def drift_section(
         section[key] = worst({group: _figure(section[group], key) for group in DIRECTIONS})[1]
     group, section["worst"] = worst({group: section[group]["worst"] for group in DIRECTIONS})
     section["worst_finding"] = section[group]["worst_finding"] if group else None
+    section["unreadable"] = sum(
+        read["readable"] is False for name, read in section["read"].items() if name not in ATTRIBUTES.values()
+    )
     return section
 
 
@@ -127,18 +131,35 @@ def _direction(
         figure["oracle"] = boot.mean(np.where(both, np.abs(best[:, k]), np.nan))[0]
         figure["oracle_signed"] = boot.mean(np.where(both, best[:, k], np.nan))[0]
         figure |= {"auroc": quality[name], "readable": readable(quality[name])}
-        made[name] = figure | about
+        made[name] = figure | about | {"failures": int((~np.isfinite(moved[:, k])).sum())}
     findings = {name: figure for name, figure in made.items() if name not in ATTRIBUTES.values()}
-    known = [figure["change"] for figure in findings.values() if np.isfinite(figure["change"])]
-    worst_name, largest = worst({name: figure["change"] for name, figure in findings.items()})
+    read = [name for name, figure in findings.items() if figure["readable"] is not False]
+    worst_name, largest = worst({name: findings[name]["change"] for name in read})
+    mean, bounds = _mean_of(np.abs(moved[:, [others.names.index(name) for name in read]]), boot)
     return {
         "findings": findings,
         "attributes": {key: made.get(name) for key, name in ATTRIBUTES.items()},
-        "mean": float(np.mean(known)) if known else float("nan"),
+        "mean": mean,
+        "ci95": {"mean": bounds},
         "worst": largest,
         "worst_finding": worst_name,
+        "unreadable": len(findings) - len(read),
         **about,
+        "failures": int((~np.isfinite(moved).any(axis=1)).sum()),
     }
+
+
+def _mean_of(changed: Array, boot: PatientBootstrap) -> tuple[float, list[float]]:
+    """Mean over outputs of their patient means, and its interval: all outputs of a patient are drawn together.
+
+    Args:
+        changed: (n, K) |change| of each output; an output without a value is left out. boot: of the n rows.
+    """
+    made = [boot.mean(column) for column in changed.T if np.isfinite(column).any()]
+    if not made:
+        return float("nan"), [float("nan"), float("nan")]
+    samples = np.mean([each for _, each in made], axis=0)  # NaN where a sample drew no value of one of them
+    return float(np.mean([value for value, _ in made])), list(interval(samples))
 
 
 def _moved(others: Others, method: str, group: str, base: pd.DataFrame) -> tuple[Array, Array]:

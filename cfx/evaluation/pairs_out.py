@@ -98,5 +98,6 @@ def write_pairs(
 def _about(row: "pd.Series[Any]", label: float, split: str) -> dict[str, Any]:
     """What is known of a picture, as cells; nothing where it is not known."""
     known = {name: row[name] for name in ("image_id", "patient_id", "view", "sex", "age") if name in row}
+    known["study_id"] = row["study_id" if "study_id" in row else "image_id"]
     known |= {"label": label, "split": split}
     return {name: "" if pd.isna(value) else value for name, value in known.items()}

@@ -12,7 +12,7 @@ import pandas as pd
 from cfx.evaluation.clinical_sections import MEASURED, clinical_sections, with_recesses
 from cfx.evaluation.drift import Others, drift_section
 from cfx.evaluation.rows import NOTHING, READ_AS
-from cfx.evaluation.same_patient import same_patient_section
+from cfx.evaluation.same_patient import same_patient_section, unknown_studies
 from cfx.evaluation.sections import (
     DIRECTIONS,
     Section,
@@ -242,7 +242,7 @@ def warnings(metrics: Mapping[str, Any]) -> list[str]:
         found += _haze_warnings(metrics["clinical"].get("haze"), group)
         found += _powerless(metrics, group)
         found += _unrecognised(metrics, group)
-    return found
+    return found + unknown_studies(metrics.get("identity"))
 
 
 def _ctr_warnings(section: Mapping[str, Any] | None, group: str) -> list[str]:

@@ -6,6 +6,7 @@ is ranked.
 """
 
 import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,27 @@ from cfx.runs import Evaluation, Run, resolve
 
 BAR = 0.9
 """Reach from which on a method is judged."""
+
+
+_BADNESS: dict[str, Callable[[float], float]] = {
+    "least": lambda value: -value,
+    "most": lambda value: value,
+    "off": lambda value: abs(value - 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its 95 % interval, each None where it could not be made."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def text(self, digits: int) -> str:
+        """`0.93 [0.91, 0.95]`, or a dash."""
+        bounds = None if self.low is None or self.high is None else (self.low, self.high)
+        return f"{fixed(self.value, digits)} {interval(bounds, digits)}".strip()
 
 
 @dataclass(frozen=True)
@@ -42,6 +64,10 @@ class Column:
     worst: str
     digits: int
 
+    def badness(self, figure: Figure) -> float:
+        """How bad a figure is, more being worse; one that was not made is the worst."""
+        return math.inf if figure.value is None else _BADNESS[self.worst](figure.value)
+
 
 COLUMNS = (
     Column("reach", "validity.{d}", "reach", "least", 2),
@@ -51,25 +77,6 @@ COLUMNS = (
     Column("gap_closed", "clinical.{m}.{d}", "gap_closed", "off", 2),
     Column("fop", "identity.{d}", "fop", "least", 2),
 )
-_BADNESS: dict[str, Callable[[float], float]] = {
-    "least": lambda value: -value,
-    "most": lambda value: value,
-    "off": lambda value: abs(value - 1.0),
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number with its 95 % interval, each None where it could not be made."""
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-    def text(self, digits: int) -> str:
-        """`0.93 [0.91, 0.95]`, or a dash."""
-        bounds = None if self.low is None or self.high is None else (self.low, self.high)
-        return f"{fixed(self.value, digits)} {interval(bounds, digits)}".strip()
 
 
 @dataclass(frozen=True)
@@ -191,17 +198,23 @@ def figure_of(metrics: Mapping[str, Any], column: Column, measurement: str = "ct
 
     A figure that is stored for both directions at once is given as it is, without an interval.
     """
-    found = []
+    found = sides_of(metrics, column, measurement)
+    if found:
+        return max(found.values(), key=column.badness)
+    whole = column.section.partition(".")[0]
+    return Figure(number_at(metrics, f"{whole}.{column.key}"))
+
+
+def sides_of(metrics: Mapping[str, Any], column: Column, measurement: str = "ctr") -> dict[str, Figure]:
+    """Return a figure of each direction that has it, with its interval."""
+    found = {}
     for side in DIRECTIONS:
         place = column.section.format(d=side, m=measurement)
         value = number_at(metrics, f"{place}.{column.key}")
         if value is not None:
             bounds = interval_at(metrics, f"{place}.ci95", column.key) or (None, None)
-            found.append((_BADNESS[column.worst](value), Figure(value, *bounds)))
-    if found:
-        return max(found, key=lambda pair: pair[0])[1]
-    whole = column.section.partition(".")[0]
-    return Figure(number_at(metrics, f"{whole}.{column.key}"))
+            found[side] = Figure(value, *bounds)
+    return found
 
 
 def figures_of(metrics: Mapping[str, Any], measurement: str = "ctr") -> dict[str, Figure]:

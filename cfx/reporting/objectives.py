@@ -5,8 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from cfx.reporting.methods import figures_of
-from cfx.reporting.tables import measurement_of
+from cfx.reporting.methods import COLUMNS, sides_of
+from cfx.reporting.tables import DIRECTIONS, measurement_of
 from cfx.runs import Run
 
 WORST_REACH, WORST_KID = 0.0, 10.0
@@ -19,25 +19,37 @@ The control that looks least real, pixel descent, lies near a KID of 2; a measur
 def objectives(metrics: Mapping[str, Any]) -> tuple[float, float]:
     """Return reach (to be maximised, in [0, 1]) and KID (to be minimised), each of the worse direction.
 
-    Both together, since either alone is had cheaply: noise reaches every target, and no change at all looks real.
+    Both together, since either alone is had cheaply: noise reaches every target, and no change at all looks real. A
+    direction that was not made is the worse one: no trial may come out ahead for having been spared its harder half.
 
     Args:
-        metrics: an explainer's `metrics.json`; a figure that is null there counts as the worst.
+        metrics: an explainer's `metrics.json`; a figure that is null there in either direction counts as the worst.
     """
-    found = figures_of(metrics, measurement_of(metrics))
-    reach, kid = found["reach"].value, found["KID"].value
-    return WORST_REACH if reach is None else reach, WORST_KID if kid is None else min(kid, WORST_KID)
+    reach, kid = (_known(metrics, name) for name in ("reach", "KID"))
+    return (
+        min(reach.values()) if len(reach) == len(DIRECTIONS) else WORST_REACH,
+        min(max(kid.values()), WORST_KID) if len(kid) == len(DIRECTIONS) else WORST_KID,
+    )
 
 
 def not_made(metrics: Mapping[str, Any]) -> list[str]:
-    """Return a line for each objective that stands at its worst because it was not made."""
-    found = figures_of(metrics, measurement_of(metrics))
-    worst = {"reach": WORST_REACH, "KID": WORST_KID}
-    return [
-        f"{name} was not measured: it counts as {value:g} in the search"
-        for name, value in worst.items()
-        if found[name].value is None
-    ]
+    """Return a line for each objective that stands at its worst, naming the directions in which it was not made."""
+    lines = []
+    for name, worst in (("reach", WORST_REACH), ("KID", WORST_KID)):
+        made = _known(metrics, name)
+        missing = [side for side in DIRECTIONS if side not in made]
+        if missing:
+            lines.append(
+                f"{name} was not measured ({', '.join(missing)}): it counts as {worst:g} in the search"
+            )
+    return lines
+
+
+def _known(metrics: Mapping[str, Any], name: str) -> dict[str, float]:
+    """A figure of the directions that have it."""
+    (column,) = (each for each in COLUMNS if each.name == name)
+    made = sides_of(metrics, column, measurement_of(metrics))
+    return {side: figure.value for side, figure in made.items() if figure.value is not None}
 
 
 def monitored(run: Run) -> float | None:

@@ -2,8 +2,9 @@
 
 Two intervals that overlap say little about two methods that drew from the same pictures. So the first run is set
 against each other one on the pictures both were asked about, each patient its own control. Ratios are of patient
-means, both runs resampled together. The kernel distance is no mean of pictures: its difference takes the two runs'
-intervals as independent, which is too wide where, as here, they share their pictures, and it has no test.
+means, both runs resampled together. That both explain one black box is read off its posteriors of the pictures as they
+are. The kernel distance is no mean of pictures: it is each run's over all its own, the interval of its difference takes
+the two as independent, which is too wide where they share pictures, and it has no test.
 """
 
 import csv
@@ -21,12 +22,14 @@ from cfx.files import write_atomic
 from cfx.metrics.devices import fop
 from cfx.metrics.statistics import PatientBootstrap, effect_size, holm, interval, paired_wilcoxon
 from cfx.metrics.validity import HIGH, LOW, UP, extreme_target
+from cfx.reporting.comparable import common_threshold, has_transfer, not_comparable
 from cfx.reporting.methods import Entry
 from cfx.reporting.run_files import interval_at, number_at
 from cfx.reporting.tables import DASH, DIRECTIONS, Table, fixed
 
 Array = npt.NDArray[np.float64]
 RESAMPLES = 2000
+TRANSFER = "transfer flip"
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,12 @@ class Difference:
         group: `up` or `down`.
         other: name of the other run.
         better: +1 where more is better, -1 where less is.
-        first, second: both figures, over the pictures that both have.
+        first, second: both figures, over the pictures that both have; of KID over each run's own.
         difference: first minus second, with `low` and `high` of its 95 % interval by patient; None: not made.
         effect: Cohen's d_z of the paired differences, None for ratios of means.
         p: Wilcoxon's signed-rank test over patients, None under 20 patients and for ratios.
         p_holm: the same after Holm's correction over all rows of the table.
-        n_images, n_patients: that both have.
+        n_images, n_patients: that both have; of KID the fewer of the two runs' drawn pictures and their patients.
     """
 
     figure: str
@@ -70,13 +73,32 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """The first run against the others.
+
+    Attributes:
+        differences: a row a figure, direction and other run, those that could be made.
+        left_out: a sentence for each run, or figure of a run, that was not compared, saying why.
+    """
+
+    differences: tuple[Difference, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class _Pictures:
-    """Rows of two runs about the same pictures at the same target, in one order."""
+    """Rows of two runs about the same pictures at the same target, in one order.
+
+    Attributes:
+        first, second: the rows.
+        group: their direction.
+        threshold: of the independent classifier, None where the two runs have not got the same one.
+    """
 
     first: pd.DataFrame
     second: pd.DataFrame
     group: str
-    threshold: float
+    threshold: float | None
 
     @property
     def patients(self) -> npt.NDArray[np.str_]:
@@ -94,6 +116,8 @@ def _reach(rows: pd.DataFrame, of: _Pictures) -> Top:
 
 def _transfer(rows: pd.DataFrame, of: _Pictures) -> Top:
     before, after = rows["p_transfer_before"].to_numpy(), rows["p_transfer_after"].to_numpy()
+    if of.threshold is None:
+        return np.full(len(rows), np.nan), None
     alike = (before < of.threshold) if of.group == UP else (before >= of.threshold)
     flipped = (after >= of.threshold) if of.group == UP else (after < of.threshold)
     return np.where(alike & np.isfinite(after), flipped.astype(np.float64), np.nan), None
@@ -108,21 +132,30 @@ def _ctr_error(rows: pd.DataFrame, of: _Pictures) -> Top:
 
 
 def _fop(rows: pd.DataFrame, of: _Pictures) -> Top:
-    return fop(rows["devices_kept"].to_numpy(), rows["devices_before"].to_numpy(), of.patients), None
+    looked = [
+        np.isfinite(each["devices_kept"].to_numpy(np.float64))
+        & (each["devices_before"].to_numpy(np.float64) > 0)
+        for each in (of.first, of.second)
+    ]
+    both = (
+        looked[0] & looked[1]
+    )  # a patient's share is of the same devices in either run, and of these pictures alone
+    kept = np.where(both, rows["devices_kept"].to_numpy(np.float64), np.nan)
+    return np.where(both, fop(kept, rows["devices_before"].to_numpy(), of.patients), np.nan), None
 
 
 FIGURES: tuple[tuple[str, int, Callable[[pd.DataFrame, _Pictures], Top]], ...] = (
     ("reach", 1, _reach),
-    ("transfer", 1, _transfer),
+    (TRANSFER, 1, _transfer),
     ("l1_ratio", -1, _l1_ratio),
     ("ctr_mae", -1, _ctr_error),
     ("fop", 1, _fop),
 )
 
 
-def differences(
+def compare(
     entries: Sequence[Entry], tables: Sequence[pd.DataFrame | None], resamples: int = RESAMPLES, seed: int = 0
-) -> list[Difference]:
+) -> Comparison:
     """Set the first run against each other one that explains the same black box on the same pictures.
 
     Args:
@@ -130,29 +163,44 @@ def differences(
         resamples, seed: of the bootstrap over patients.
 
     Returns:
-        A row a figure, direction and other run, those that could be made; other settings than the first run's are left
-        out.
+        Their differences, and which runs and figures were left out.
     """
     found: list[Difference] = []
+    left_out: list[str] = []
     own = tables[0]
     for entry, table in zip(entries[1:], tables[1:], strict=True):
-        if own is None or table is None or entry.setting != entries[0].setting:
+        name = f"{entry.method} ({entry.detail})" if entry.detail else entry.method
+        why = not_comparable(entries[0], entry, own, table)
+        if why is not None or own is None or table is None:
+            left_out.append(f"{name} is left out: {why}.")
             continue
+        threshold = common_threshold(entries[0], entry, own, table)
+        if threshold is None and any(has_transfer(each) for each in (entries[0], entry)):
+            left_out.append(
+                f"{name}: {TRANSFER} is left out, it was not told by the same independent classifier."
+            )
         for group in DIRECTIONS:
-            pictures = _both(own, table, group, number_at(entries[0].metrics, "transfer.threshold"))
-            boot = PatientBootstrap(pictures.patients, resamples, seed)
-            name = f"{entry.method} ({entry.detail})" if entry.detail else entry.method
-            for figure, better, measure in FIGURES:
-                made = _difference(
-                    measure(pictures.first, pictures), measure(pictures.second, pictures), pictures, boot
-                )
-                if made is not None:
-                    found.append(replace(made, figure=figure, group=group, other=name, better=better))
+            found += _differences(_both(own, table, group, threshold), name, resamples, seed)
             distance = _kid(entries[0], entry, group, name)
             if distance is not None:
                 found.append(distance)
     adjusted = holm([each.p for each in found])
-    return [replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True)]
+    return Comparison(
+        tuple(replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True)), tuple(left_out)
+    )
+
+
+def _differences(pictures: _Pictures, name: str, resamples: int, seed: int) -> list[Difference]:
+    """Differences of every figure in one direction from the run of that name."""
+    boot = PatientBootstrap(pictures.patients, resamples, seed)
+    found = []
+    for figure, better, measure in FIGURES:
+        made = _difference(
+            measure(pictures.first, pictures), measure(pictures.second, pictures), pictures, boot
+        )
+        if made is not None:
+            found.append(replace(made, figure=figure, group=pictures.group, other=name, better=better))
+    return found
 
 
 def _both(first: pd.DataFrame, second: pd.DataFrame, group: str, threshold: float | None) -> _Pictures:
@@ -162,12 +210,7 @@ def _both(first: pd.DataFrame, second: pd.DataFrame, group: str, threshold: floa
         for table in (first, second)
     )
     shared = one.index.intersection(two.index)
-    return _Pictures(
-        one.loc[shared].reset_index(),
-        two.loc[shared].reset_index(),
-        group,
-        math.nan if threshold is None else threshold,
-    )
+    return _Pictures(one.loc[shared].reset_index(), two.loc[shared].reset_index(), group, threshold)
 
 
 def _difference(first: Top, second: Top, pictures: _Pictures, boot: PatientBootstrap) -> Difference | None:
@@ -214,8 +257,10 @@ def _kid(first: Entry, second: Entry, group: str, name: str) -> Difference | Non
     difference = values[0] - values[1]
     down = math.hypot(halves[0][0], halves[1][1])
     up = math.hypot(halves[0][1], halves[1][0])
-    n_images = int(number_at(first.metrics, f"validity.{group}.n_images") or 0)
-    n_patients = int(number_at(first.metrics, f"validity.{group}.n_patients") or 0)
+    n_images, n_patients = (
+        min(int(number_at(entry.metrics, f"realism.{group}.{key}") or 0) for entry in (first, second))
+        for key in ("n_images", "n_patients")
+    )
     return Difference(
         "KID", group, name, -1, values[0], values[1], difference, difference - down, difference + up,
         n_images=n_images, n_patients=n_patients,
@@ -226,7 +271,7 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def paired_table(found: Sequence[Difference], first: str) -> Table:
+def paired_table(found: Comparison, first: str) -> Table:
     """Return the table for the terminal: the first run minus each other one."""
     words = {True: "better", False: "worse", None: "no difference shown"}
     rows = tuple(
@@ -240,14 +285,19 @@ def paired_table(found: Sequence[Difference], first: str) -> Table:
             _p(each.p_holm),
             words[each.ahead],
         )
-        for each in found
+        for each in found.differences
+    )
+    notes = (
+        f"Wilcoxon over patients, corrected over the whole table by Holm; {DASH}: under 20 patients, or a ratio. "
+        f"{TRANSFER}: how often the independent classifier's call flips, not as a share of the oracle's. "
+        "KID: each run's over its own pictures, both intervals taken as independent.",
+        *found.left_out,
     )
     return Table(
         f"{first} against each other method, by patient",
         ("", "figure", first, "other", "difference", "95 %", "p (Holm)", first),
         rows,
-        f"Wilcoxon over patients, corrected over the whole table by Holm; {DASH}: under 20 patients, or a ratio. "
-        "KID: both intervals taken as independent.",
+        " ".join(notes),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cfx.data.pairs import check_shapes, read_bytes, read_pairs, snapped
-from cfx.errors import BadImage, UserError
+from cfx.errors import BadImage, UserError, WrongLayout
 
 
 def picture(path: Path, width: int = 20, height: int = 24, grey: int = 90) -> Path:
@@ -61,6 +61,14 @@ def test_images_and_counterfactuals_are_parted_in_the_tables_order(tmp_path: Pat
     dataset = found.dataset("Edema", 16)
     assert dataset.batch([0, 1])["image"].shape == (2, 1, 16, 16)
     assert dataset.findings == ["Edema"] and dataset.table["patient_id"].tolist() == ["p1", "007"]
+
+
+def test_studies_are_texts_and_not_known_without_their_column(tmp_path: Path) -> None:
+    assert set(read_pairs(folder(tmp_path / "none", GOOD)).images["study_id"]) == {""}
+    rows = [row("a.png", 1, study_id="007"), row("b.png", 1), row("a.png", 0, study_id="007")]
+    assert read_pairs(folder(tmp_path / "some", rows)).images["study_id"].tolist() == ["007", ""]
+    with pytest.raises(WrongLayout, match="more than one study_id"):
+        read_pairs(folder(tmp_path / "two", [*rows, row("b.png", 0, study_id="8")]))
 
 
 def test_only_rows_of_the_evaluated_split_are_read(tmp_path: Path) -> None:

@@ -28,6 +28,19 @@ def test_without_labels_and_patients(table_root: Path) -> None:
     assert frame["patient_id"].tolist() == frame["image_id"].tolist()
 
 
+def test_studies_are_found_named_or_not_known(table_root: Path) -> None:
+    assert set(Table(table_root, patient="who").frame()["study_id"]) == {""}
+    table = pd.read_csv(table_root / "table.csv", dtype=str)
+    accession = [f"00{number // 3}" for number in range(11)] + [None]
+    for name in ("study_id", "Study", "Accession"):
+        table.assign(**{name: accession}).to_csv(table_root / "more.csv", index=False)
+        found = Table(table_root, table="more.csv", study=name).frame()["study_id"].tolist()
+        assert found == [*accession[:11], ""]  # texts, with their zeros
+        assert Table(table_root, table="more.csv").frame()["study_id"].nunique() == 5
+    with pytest.raises(WrongLayout, match=r"data\.source\.study"):
+        Table(table_root, study="visit").frame()
+
+
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.tsv", "t.parquet"])
 def test_other_formats_and_known_findings(table_root: Path, name: str) -> None:
     table = pd.read_csv(table_root / "table.csv").assign(Edema=1, subset="validation")

@@ -11,6 +11,7 @@ import toy
 from toy_settings import SETTINGS
 
 from cfx.data.attributes import ATTRIBUTES
+from cfx.evaluation.drift import Others, drift_section
 from cfx.evaluation.runner import evaluate
 from cfx.evaluation.summary import warnings
 from cfx.explainers.base import Counterfactual
@@ -121,6 +122,77 @@ def test_what_the_network_can_not_read_is_flagged(metrics: dict[str, Any]) -> No
     assert metrics["drift"]["up"]["attributes"]["sex"] is None
 
 
+class Blind(Reader):
+    """The same, and two more findings that it can not read: one moves with the finding, of one nothing is known."""
+
+    names = (*Reader.names, "Fracture", "Pneumonia")
+
+    def posteriors(self, image: torch.Tensor) -> torch.Tensor:
+        """Posteriors (B, 6)."""
+        read = super().posteriors(image)
+        return torch.cat([read, read[:, :1], 0.5 + 0.2 * read[:, :1]], 1)
+
+
+@pytest.fixture(scope="module")
+def blind(marked: Any) -> dict[str, Any]:
+    table, dataset, oracle = marked
+    coin = np.random.default_rng(5).permutation([0.0, 1.0] * (len(table) // 2))
+    return measured((table.assign(Fracture=coin), dataset, oracle), controls=(), transfer=Blind())["drift"]
+
+
+def test_what_can_not_be_read_is_in_no_mean_and_not_the_worst(blind: dict[str, Any]) -> None:
+    assert blind["read"]["Fracture"]["readable"] is False and blind["read"]["Pneumonia"]["readable"] is None
+    assert blind["unreadable"] == 1
+    assert blind["worst_finding"] == "Pneumonia"  # nobody knows whether it is read; Fracture would move most
+    for group in ("up", "down"):
+        side = blind[group]
+        found = {name: side["findings"][name]["change"] for name in ("Edema", "Fracture", "Pneumonia")}
+        assert found["Fracture"] > 2 * found["Pneumonia"] > 2 * found["Edema"]
+        assert side["mean"] == pytest.approx((found["Edema"] + found["Pneumonia"]) / 2)
+        assert side["worst"] == found["Pneumonia"] and side["unreadable"] == 1
+
+
+def test_the_mean_of_the_outputs_has_one_interval(blind: dict[str, Any]) -> None:
+    for group in ("up", "down"):
+        side = blind[group]
+        low, high = side["ci95"]["mean"]
+        assert low < side["mean"] < high
+        ends = np.array([side["findings"][name]["ci95"]["change"] for name in ("Edema", "Pneumonia")])
+        assert (
+            ends.mean(axis=0)[1] - ends.mean(axis=0)[0] >= high - low - 1e-9
+        )  # no wider than if all moved at once
+        assert side["failures"] == side["findings"]["Edema"]["failures"] == 0
+
+
+def test_pictures_without_posteriors_are_counted_and_not_averaged() -> None:
+    names = ("Cardiomegaly", "Edema", "Fracture")
+    base = pd.DataFrame(
+        {"image_id": list("abcd"), "patient_id": list("abcd"), "group": ["up"] * 2 + ["down"] * 2}
+    )
+    real = np.array([[0.1, 0.2, 0.9], [0.1, 0.2, 0.1], [0.9, 0.8, 0.9], [0.9, 0.8, 0.1]])
+    drawn = real + np.array([[0.8, 0.1, 0.0], [0.8, np.nan, 0.1], [-0.8, np.nan, np.nan], [-0.8, -0.4, 0.0]])
+    drawn[2] = np.nan
+    labels = np.array(
+        [[0, 0, 1], [0, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=float
+    )  # Edema is read, Fracture not
+    rows = np.arange(4)
+    others = Others(names, names[0], labels, {"real": (rows, real), "method": (rows, drawn)})
+    made = drift_section(others, "method", base, 50, 0)
+    assert made is not None and made["read"]["Fracture"]["readable"] is False
+    assert made["up"]["mean"] == pytest.approx(0.1) and made["down"]["mean"] == pytest.approx(0.4)
+    assert made["mean"] == made["worst"] == pytest.approx(0.4) and made["worst_finding"] == "Edema"
+    assert [made[group]["findings"]["Edema"]["failures"] for group in ("up", "down")] == [1, 1]
+    assert [made[group]["failures"] for group in ("up", "down")] == [
+        0,
+        1,
+    ]  # nothing at all is known of the third
+    nothing = drift_section(
+        replace(others, labels=1 - labels), "method", base, 50, 0
+    )  # now Edema is not read
+    assert nothing is not None and nothing["unreadable"] == 2
+    assert np.isnan(nothing["mean"]) and np.isnan(nothing["worst"]) and nothing["worst_finding"] is None
+
+
 def test_a_method_that_changes_the_view_is_told_which_way(marked: Any) -> None:
     drift = measured(marked, Ageing(toy.ToyBox()), controls=())["drift"]
     table = marked[0]
@@ -153,6 +225,21 @@ def test_pictures_of_one_study_are_no_other_study(marked: Any) -> None:
     assert one["same_patient"] is one["same_patient_ceiling"] is one["same_patient_chance"] is None
     alone = measured((table.assign(patient_id=table["image_id"]), dataset, oracle), controls=())["identity"]
     assert alone["reidentification"] == {"up": None, "down": None}
+
+
+def test_where_nobody_knows_the_studies_nobody_is_recognised_and_it_is_said(marked: Any) -> None:
+    table, dataset, oracle = marked
+    made = measured((table.assign(study_id=""), dataset, oracle), controls=())
+    assert made["identity"]["same_patient"] is None
+    assert made["identity"]["reidentification"] == {"up": None, "down": None}
+    count = made["identity"]["study_unknown"]
+    assert count == sum(made["validity"][group]["n_images"] for group in ("up", "down"))
+    assert any(f"of {count} drawn pictures nobody knows" in warning for warning in made["warnings"])
+    alone = table.assign(study_id="", patient_id=table["image_id"])  # no other picture, so no question
+    made = measured((alone, dataset, oracle), controls=())
+    assert made["identity"]["study_unknown"] == 0 and not any(
+        "nobody knows" in each for each in made["warnings"]
+    )
 
 
 def test_features_that_do_not_tell_patients_apart_are_warned_of(marked: Any) -> None:

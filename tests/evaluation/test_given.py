@@ -139,6 +139,7 @@ def test_the_folder_holds_what_was_drawn_and_says_that_it_is_synthetic(both: Any
     table = pd.read_csv(folder / "pairs.csv", dtype={"patient_id": str})
     assert len(table) == 120 * 12 and table["image"].nunique() == 120
     assert set(table["split"]) == {"test"}
+    assert (table["study_id"] == table["image_id"]).all()  # this data has no studies, so each picture is one
     first = table.iloc[0]
     with Image.open(folder / first["counterfactual"]) as picture:
         assert picture.info["Description"] == "synthetic counterfactual"

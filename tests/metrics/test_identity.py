@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from cfx.metrics.identity import Choice, choices, recognised, standardised
+from cfx.metrics.identity import Choice, choices, choosable, recognised, standardised
 
 
 def world(patients: int = 30, spread: float = 0.05, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +59,12 @@ def test_choices_hold_other_studies_of_the_patient_and_a_picture_of_each_other_p
     assert found[2].chance == pytest.approx(2 / 5)
 
 
+def test_a_study_that_is_not_known_is_no_other_study() -> None:
+    found = choices(["a", "a", "a", "b", "b"], ["a1", "", "a2", "", ""], range(5))
+    assert sorted(found) == [0, 2] and found[0].own.tolist() == [2] and found[2].own.tolist() == [0]
+    assert sorted(found[0].others)[0] in (3, 4)  # of another patient a picture is one whatever its study
+
+
 def test_draws_are_seeded_and_bounded() -> None:
     who = np.repeat(np.arange(90), 2)
     first, again, other = (choices(who, np.arange(180), [7, 8], seed=seed) for seed in (0, 0, 1))
@@ -86,3 +92,37 @@ def test_a_tie_is_no_recognition() -> None:
 def test_a_constant_feature_does_not_count() -> None:
     gallery = np.array([[5.0, 1.0], [5.0, -1.0]])
     assert standardised(gallery, gallery).tolist() == [[0.0, 1.0], [0.0, -1.0]]
+
+
+def test_one_picture_without_features_spoils_no_other() -> None:
+    features, who = world(spread=1.5, seed=2)
+    rows = np.arange(len(who))
+    compared = choices(who, rows, rows, others=7)
+    broken = features.copy()
+    broken[4, 0] = np.nan
+    rest = np.delete(features, 4, axis=0)
+    unit = standardised(broken, broken)
+    assert np.isnan(unit[4]).all()
+    assert np.delete(unit, 4, axis=0) == pytest.approx(standardised(rest, rest))
+    found = recognised(broken, rows, broken, compared)
+    assert np.isnan(
+        found[[4, 5]]
+    ).all()  # it has no features, and its patient's other picture nothing to be found by
+    assert np.isfinite(np.delete(found, [4, 5])).all()
+    without = {row: Choice(c.own[c.own != 4], c.others[c.others != 4]) for row, c in compared.items()}
+    kept = choosable(compared, broken)
+    assert [kept[row].chance for row in (0, 4)] == [without[row].chance for row in (0, 4)]
+    assert np.isnan(kept[5].chance)
+    left = np.delete(rows, [4, 5])
+    scaled = (features - rest.mean(axis=0)) / rest.std(axis=0)
+    far = cdist(scaled[left], scaled, "cosine")
+    wanted = [
+        far[k, without[row].own].min() < far[k, without[row].others].min() for k, row in enumerate(left)
+    ]
+    assert found[left].tolist() == wanted and 0.1 < np.mean(wanted) < 0.9
+
+
+def test_a_gallery_without_features_tells_nothing() -> None:
+    nothing = np.full((3, 2), np.nan)
+    compared = {0: Choice(np.array([1]), np.array([2]))}
+    assert np.isnan(recognised(np.ones((1, 2)), [0], nothing, compared)).all()

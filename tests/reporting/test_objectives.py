@@ -23,8 +23,8 @@ def test_both_figures_are_those_of_the_worse_direction() -> None:
 @pytest.mark.parametrize(
     ("section", "key", "wanted", "words"),
     [
-        ("validity", "reach", (0.0, 0.3), "reach was not measured: it counts as 0"),
-        ("realism", "kid", (0.8, WORST_KID), "KID was not measured: it counts as 10"),
+        ("validity", "reach", (0.0, 0.3), "reach was not measured (up, down): it counts as 0"),
+        ("realism", "kid", (0.8, WORST_KID), "KID was not measured (up, down): it counts as 10"),
     ],
 )
 def test_a_null_counts_as_the_worst_and_is_said(
@@ -40,8 +40,26 @@ def test_a_null_counts_as_the_worst_and_is_said(
     assert objectives(broken) == wanted and not_made(broken)[0].startswith(words)
 
 
+@pytest.mark.parametrize("gone", ["up", "down"])
+def test_a_direction_that_was_not_made_is_the_worse_one(gone: str) -> None:
+    there = "down" if gone == "up" else "up"
+    metrics: dict[str, Any] = {
+        "validity": {there: {"reach": 1.0}, gone: {"reach": None}},
+        "realism": {"kid": 0.01, there: {"kid": 0.01}, gone: None},
+    }
+    assert objectives(metrics) == (0.0, WORST_KID)
+    told = not_made(metrics)
+    assert told == [
+        f"reach was not measured ({gone}): it counts as 0 in the search",
+        f"KID was not measured ({gone}): it counts as 10 in the search",
+    ]
+    metrics["validity"][gone]["reach"] = 0.5
+    assert objectives(metrics) == (0.5, WORST_KID) and not_made(metrics) == told[1:]
+
+
 def test_no_measured_distance_is_worse_than_none_at_all() -> None:
-    metrics = {"realism": {"up": {"kid": 99.0}}, "validity": {"up": {"reach": 1.0}}}
+    far = {"up": {"kid": 99.0}, "down": {"kid": 0.1}}
+    metrics = {"realism": far, "validity": {"up": {"reach": 1.0}, "down": {"reach": 1.0}}}
     assert objectives(metrics) == (1.0, WORST_KID)
 
 

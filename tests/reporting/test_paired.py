@@ -12,7 +12,7 @@ from scipy import stats
 
 from cfx.metrics.validity import DOWN, UP
 from cfx.reporting.methods import Entry
-from cfx.reporting.paired import Difference, differences, paired_table, read_tables, write_paired
+from cfx.reporting.paired import Comparison, Difference, compare, paired_table, read_tables, write_paired
 
 
 def rows(seed: int, reach: float, l1: float, count: int = 60) -> pd.DataFrame:
@@ -27,7 +27,8 @@ def rows(seed: int, reach: float, l1: float, count: int = 60) -> pd.DataFrame:
         tables.append(
             pd.DataFrame(
                 {
-                    "image_id": image, "patient_id": patient, "group": group, "target": goal, "p_after": after,
+                    "image_id": image, "patient_id": patient, "group": group, "target": goal, "p_before": start,
+                    "p_after": after,
                     "p_transfer_before": start, "p_transfer_after": after, "l1_oracle": l1 * (1 + random.random(count)),
                     "l1_nothing": 1.0, "ctr_after": 0.5 + 0.01 * random.random(count), "ctr_oracle": 0.5,
                     "devices_before": 2.0, "devices_kept": np.where(random.random(count) < 0.8, 2.0, 1.0),
@@ -42,12 +43,15 @@ def rows(seed: int, reach: float, l1: float, count: int = 60) -> pd.DataFrame:
 
 def entry(name: str, **more: Any) -> Entry:
     """An evaluation of one black box, with kernel distances."""
-    kid = {"kid": 0.02 if name == "ours" else 0.05}
+    kid = {
+        "kid": 0.02 if name == "ours" else 0.05,
+        "n_images": 58 if name == "ours" else 57,
+        "n_patients": 30,
+    }
     bounds = {"ci95": {"kid": [kid["kid"] - 0.003, kid["kid"] + 0.004]}}
-    side = {"n_images": 60, "n_patients": 30}
     metrics = {
         "method": name, "task": "cardiomegaly", "data": "phantom", "transfer": {"threshold": 0.5},
-        "realism": {UP: kid | bounds, DOWN: kid | bounds}, "validity": {UP: side, DOWN: side},
+        "realism": {UP: kid | bounds, DOWN: kid | bounds},
     }  # fmt: skip
     return Entry(name, metrics | more)
 
@@ -55,14 +59,16 @@ def entry(name: str, **more: Any) -> Entry:
 @pytest.fixture
 def found() -> dict[tuple[str, str], Difference]:
     """Differences of a good and a bad method, by figure and direction."""
-    made = differences([entry("ours"), entry("rival")], [rows(0, 1.0, 0.3), rows(1, 0.5, 0.9)], resamples=300)
-    return {(each.figure, each.group): each for each in made}
+    made = compare([entry("ours"), entry("rival")], [rows(0, 1.0, 0.3), rows(1, 0.5, 0.9)], resamples=300)
+    assert made.left_out == ()
+    return {(each.figure, each.group): each for each in made.differences}
 
 
 def test_each_figure_is_made_once_a_direction(found: dict[tuple[str, str], Difference]) -> None:
-    names = {"reach", "transfer", "l1_ratio", "ctr_mae", "fop", "KID"}
+    names = {"reach", "transfer flip", "l1_ratio", "ctr_mae", "fop", "KID"}
     assert set(found) == {(name, group) for name in names for group in (UP, DOWN)}
     assert found["reach", UP].n_images == 60 and found["reach", UP].n_patients == 30
+    assert found["KID", UP].n_images == 57  # the fewer of what either distance is of
 
 
 def test_the_difference_and_its_test_agree_with_scipy(found: dict[tuple[str, str], Difference]) -> None:
@@ -95,7 +101,7 @@ def test_the_kernel_distances_interval_is_both_runs(found: dict[tuple[str, str],
 
 def test_a_run_against_itself_shows_no_difference() -> None:
     table = rows(3, 0.7, 0.5)
-    made = differences([entry("ours"), entry("ours")], [table, table], resamples=100)
+    made = compare([entry("ours"), entry("ours")], [table, table], resamples=100).differences
     assert made and all(each.difference == 0.0 and each.ahead is None for each in made)
     assert all(each.p in (None, 1.0) for each in made)
 
@@ -103,7 +109,7 @@ def test_a_run_against_itself_shows_no_difference() -> None:
 def test_only_pictures_that_both_have_are_compared() -> None:
     whole = rows(4, 1.0, 0.3)
     part = whole[whole["patient_id"].isin([f"{UP}{i}" for i in range(12)])]
-    made = differences([entry("ours"), entry("rival")], [whole, part], resamples=50)
+    made = compare([entry("ours"), entry("rival")], [whole, part], resamples=50).differences
     reach = next(each for each in made if each.figure == "reach")
     assert (reach.n_images, reach.n_patients) == (24, 12)
     assert reach.p is None  # no test of under 20 patients
@@ -113,14 +119,77 @@ def test_only_pictures_that_both_have_are_compared() -> None:
 def test_another_black_box_is_never_compared() -> None:
     tables = [rows(0, 1.0, 0.3), rows(1, 0.5, 0.9)]
     other = entry("rival", blackbox={"auroc": 0.7, "prior": 0.5})
-    assert differences([entry("ours"), other], tables, resamples=10) == []
-    assert differences([entry("ours"), entry("rival")], [tables[0], None], resamples=10) == []
+    made = compare([entry("ours"), other], tables, resamples=10)
+    assert made.differences == () and "does not explain the same black box" in made.left_out[0]
+    made = compare([entry("ours"), entry("rival")], [tables[0], None], resamples=10)
+    assert made.differences == () and "by its numbers alone" in made.left_out[0]
     assert read_tables([entry("ours")]) == [None]
+
+
+def named(made: Comparison) -> set[str]:
+    return {each.figure for each in made.differences}
+
+
+@pytest.mark.parametrize(("off", "compared"), [(0.9e-4, True), (2e-4, False)])
+def test_a_black_box_that_says_something_else_of_one_picture_is_another(off: float, compared: bool) -> None:
+    first, second = rows(0, 1.0, 0.3), rows(1, 0.5, 0.9)
+    second.loc[second["image_id"] == f"{DOWN}7", "p_before"] += off
+    made = compare([entry("ours"), entry("rival")], [first, second], resamples=10)
+    assert bool(made.differences) is compared
+    if not compared:
+        (why,) = made.left_out
+        assert "rival is left out: the black box says something else" in why
+        assert why in paired_table(made, "ours").text()  # though it has no row
+
+
+def test_runs_that_share_no_picture_are_not_compared() -> None:
+    first, second = rows(0, 1.0, 0.3), rows(1, 0.5, 0.9)
+    second["image_id"] = "other " + second["image_id"]
+    made = compare([entry("ours"), entry("rival")], [first, second], resamples=10)
+    assert made.differences == () and "share no picture" in made.left_out[0]
+
+
+def test_transfer_needs_the_same_independent_classifier() -> None:
+    first, second = rows(0, 1.0, 0.3), rows(1, 0.5, 0.9)
+    another = second.assign(p_transfer_before=second["p_transfer_before"] + 0.01)
+    ours = entry("ours")
+    for rival, table in (
+        (entry("rival", transfer={"threshold": 0.4}), second),
+        (entry("rival", transfer=None), second),
+        (entry("rival"), another),
+    ):
+        made = compare([ours, rival], [first, table], resamples=10)
+        assert named(made) == {"reach", "l1_ratio", "ctr_mae", "fop", "KID"}
+        assert made.left_out == (
+            "rival: transfer flip is left out, it was not told by the same independent classifier.",
+        )
+    without = [entry(name, transfer=None) for name in ("ours", "rival")]
+    made = compare(without, [first, second], resamples=10)
+    assert "transfer flip" not in named(made) and made.left_out == ()
+
+
+def test_fop_is_of_pictures_whose_devices_both_runs_looked_for() -> None:
+    first, second = rows(0, 1.0, 0.3), rows(1, 0.5, 0.9)
+    for table in (first, second):
+        table.loc[table["image_id"].isin([f"{UP}1", f"{UP}2"]), ["devices_before", "devices_kept"]] = 0.0
+        table.loc[table["image_id"].isin([f"{UP}0", f"{UP}3"]), "devices_kept"] = 2.0
+    second.loc[second["image_id"] == f"{UP}4", "devices_kept"] = np.nan
+    first.loc[first["image_id"] == f"{UP}4", "devices_kept"] = (
+        0.0  # of a patient whose other picture both looked at
+    )
+    made = compare([entry("ours"), entry("rival")], [first, second], resamples=10).differences
+    up = next(each for each in made if each.figure == "fop" and each.group == UP)
+    assert up.n_images == 57 and up.n_patients == 30
+    some = first[(first["group"] == UP) & (first["target"] == 1.0) & (first["devices_before"] > 0)]
+    some = some[some["image_id"] != f"{UP}4"]
+    sums = some.groupby("patient_id")[["devices_kept", "devices_before"]].sum()
+    assert up.first == pytest.approx((sums["devices_kept"] / sums["devices_before"]).mean())
 
 
 def test_table_and_file_say_who_is_ahead(found: dict[tuple[str, str], Difference], tmp_path: Path) -> None:
     made = list(found.values())
-    text = paired_table(made, "ours").text()
+    text = paired_table(Comparison(tuple(made), ("third is left out: why.",)), "ours").text()
+    assert "third is left out: why." in text
     assert "rival, up" in text and "better" in text and "<0.001" in text
     with write_paired(tmp_path, made).open() as stream:
         written = list(csv.DictReader(stream))
