@@ -77,8 +77,10 @@ class Detector(pl.LightningModule):
         terms: dict[str, Tensor] = self.network(batch["image"], batch["boxes"], batch["box_labels"])
         loss = torch.stack(list(terms.values())).sum()
         count = len(batch["image"])
-        self.log("train/loss", loss, batch_size=count)
-        self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=count)
+        self.log("train/loss", loss, batch_size=count, sync_dist=True)
+        self.log_dict(
+            {f"train/{name}": value for name, value in terms.items()}, batch_size=count, sync_dist=True
+        )
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:

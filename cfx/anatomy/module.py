@@ -87,7 +87,7 @@ class Segmenter(AveragedModule):
             if len(image)
             else 0 * logits.sum()
         )
-        self.log("train/loss", loss, batch_size=max(len(image), 1))
+        self.log("train/loss", loss, batch_size=max(len(image), 1), sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

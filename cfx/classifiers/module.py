@@ -115,7 +115,7 @@ class Classifier(AveragedModule):
         each = self.network.each(image) if isinstance(self.network, Ensemble) else self.network(image)[None]
         smoothing = float(self.hparams["smoothing"])
         loss = torch.stack([masked_bce(one, labels, self.weights, smoothing) for one in each]).mean()
-        self.log("train/loss", loss, batch_size=len(image))
+        self.log("train/loss", loss, batch_size=len(image), sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

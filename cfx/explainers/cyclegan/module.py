@@ -207,7 +207,8 @@ class AttentionCycleGAN(pl.LightningModule):
         logged = {f"train/loss_{name}": term.detach() for name, term in terms.items()}
         logged |= {"train/loss_generator": loss.detach(), "train/loss_discriminator": judged.detach()}
         logged["train/attention"] = drawn.up.mask.detach().mean()
-        self.log_dict(logged, batch_size=len(batch["image"]))
+        # sync_dist: of the whole batch, not of the first process's piece
+        self.log_dict(logged, batch_size=len(batch["image"]), sync_dist=True)
         self.iteration.add_(1)
 
     # --- validation --------------------------------------------------------------------------------------------

@@ -278,7 +278,8 @@ class CounterfactualGAN(pl.LightningModule):
             self.average.update(self.network, iteration // every)
             logged |= {f"train/loss_{name}": term.detach() for name, term in terms.items()}
             logged["train/loss_generator"] = loss.detach()
-        self.log_dict(logged, batch_size=len(batch["image"]))
+        # sync_dist: of the whole batch, not of the first process's piece
+        self.log_dict(logged, batch_size=len(batch["image"]), sync_dist=True)
         self.iteration.add_(1)
 
     # --- validation --------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class XgemGenerator(pl.LightningModule):
             "train/kl": losses.divergence(found).mean().detach(),
             "train/scale": self.network.log_scale.detach().exp(),
         }
-        self.log_dict(logged, batch_size=len(image))
+        self.log_dict(logged, batch_size=len(image), sync_dist=True)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
