@@ -145,8 +145,15 @@ def black_box_of(run: Run, finding: str) -> BlackBox:
     That is None for a finding which too few validation patients had: its output was left as it came.
 
     Raises:
-        CheckpointMismatch: the classifier was not trained for that finding.
+        CheckpointMismatch: the run is no classifier, or was not trained for that finding.
     """
+    kind = run.config["model"]["name"]
+    if kind != "classifier":
+        problem, remedy = (
+            f"is a run of model={kind}",
+            "give the run of a classifier, such as the run's own parts/blackbox",
+        )
+        raise CheckpointMismatch("blackbox", run.path.name, problem, remedy)
     known = findings(run.config)
     if finding not in known:
         raise CheckpointMismatch(

@@ -81,6 +81,10 @@ def check_given(config: Config) -> list[str]:
     for role, key in (("segmenter", "path"), ("judge", "judge_path")):
         if anatomy.get(key):
             given[role] = Run.open(anatomy[key], f"anatomy.{key}").config
+            name = given[role]["model"]["name"]
+            if name != "segmenter":
+                problem, remedy = f"is a run of model={name}", "give the run of a segmenter"
+                raise CheckpointMismatch(f"anatomy.{key}", anatomy[key], problem, remedy)
     given |= _check_detector(config)
 
     def official() -> bool:

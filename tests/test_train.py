@@ -102,6 +102,8 @@ def test_another_data_set_needs_a_folder_of_its_own(smoke: Run, place: Path) -> 
         (["task.finding=Cardiomegali"], "Cardiomegaly"),
         (["blackbox=checkpoint", "blackbox.path=/nowhere"], "blackbox.path"),
         (["blackbox=exported", "blackbox.path=/nowhere.pt"], "blackbox.path"),
+        (["blackbox=checkpoint", "blackbox.path=pretrained/nih_cardiomegaly"], "model=explainer"),
+        (["anatomy=checkpoint", "anatomy.path=pretrained/nih_cardiomegaly"], "anatomy.path"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], named: str, tmp_path: Path) -> None:

@@ -232,6 +232,19 @@ def all_reasons(
     return [tuple(each.split(", ")) if each else () for each in reasons]
 
 
+def reasons_at_both_sizes(
+    redrawn: Reading, steps: Sequence[Step], tools: Tools, familiar: bool | None
+) -> list[tuple[str, ...]]:
+    """`all_reasons`, and those that only the picture at the original's resolution gives: that is the one looked at."""
+    found = all_reasons(redrawn, steps, tools, familiar)
+    large = [step if step.full is None else replace(step, reading=step.full.reading) for step in steps]
+    again = all_reasons(redrawn, large, tools, familiar)
+    return [
+        small + tuple(f"{reason} at full resolution" for reason in full if reason not in small)
+        for small, full in zip(found, again, strict=True)
+    ]
+
+
 def reasons_against(redrawn: Reading, step: Step, tools: Tools, familiar: bool | None) -> tuple[str, ...]:
     """Why one step may not be interpreted; see `all_reasons`."""
     return all_reasons(redrawn, [step], tools, familiar)[0]
@@ -268,7 +281,7 @@ def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: An
 
     """
     own: Sequence[Step] = known.pop("steps", drawn.steps)
-    found = all_reasons(drawn.redrawn, own, tools, drawn.familiar)
+    found = reasons_at_both_sizes(drawn.redrawn, own, tools, drawn.familiar)
     steps = tuple(replace(step, reasons=reasons) for step, reasons in zip(own, found, strict=True))
     reasons = found[drawn.end]
     notes = [*known.pop("notes", ()), *drawn.notes]

@@ -25,7 +25,8 @@ from cfx.evaluation.explain_files import (
     find_images,
     reasons_against,
 )
-from cfx.evaluation.explained import Explained, Outcome, Reading, Step, outcome_table
+from cfx.evaluation.explained import Explained, FullResolution, Outcome, Reading, Step, outcome_table
+from cfx.evaluation.explaining import reasons_at_both_sizes
 from cfx.explainers.base import Counterfactual
 from cfx.metrics.boxes import CLASSES, HEALTHY, BoxSet
 from cfx.metrics.clinical import READING_FLOOR
@@ -423,3 +424,17 @@ def test_the_runs_limit_stands_beside_the_target(tools: Tools, tmp_path: Path) -
         assert [step["target"] for step in made["steps"]] == [0.0, 0.5, 1.0]
         limits.append([step["limit"] for step in made["steps"]])
     assert limits == [[0.1, None, 0.9], [None] * 3, [None] * 3]
+
+
+def test_a_picture_that_fails_at_full_resolution_may_not_be_interpreted(tools: Tools) -> None:
+    redrawn = Reading(0.1, 0.45, 0.3, 0.7, 0.1)
+    small = Reading(0.97, 0.55, 0.3, 0.7, 0.9)
+    step = Step(1.0, np.zeros((4, 4), dtype=np.float32), small, 0.1)
+    large = [
+        FullResolution("a.png", reading)
+        for reading in (small, replace(small, ctr=0.46), replace(small, ctr=None))
+    ]
+    found = reasons_at_both_sizes(redrawn, [step, *(replace(step, full=each) for each in large)], tools, True)
+    assert found[:2] == [(), ()]
+    assert found[2] == ("shift under the reading floor at full resolution",)
+    assert found[3] == ("measurement not made at full resolution",)
