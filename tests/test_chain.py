@@ -224,7 +224,7 @@ def test_shipped_independent_classifiers_are_built_as_their_own_configuration_sa
     size = int(run.config["data"]["size"])
     assert ((box(torch.zeros(2, 1, size, size)) - 0.5).abs() < 0.5).all()
     assert box.names == tuple(assembly.findings(run.config))
-    assert set(run.config["model"].get("attributes") or []) == set(box.names) & set(ATTRIBUTES)
+    assert set(run.config["model"].get("attributes") or []) == set(box.names) & set(ATTRIBUTES.values())
 
 
 def test_the_black_box_is_that_of_before_whatever_the_independent_classifier_learns_besides() -> None:
