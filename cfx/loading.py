@@ -62,7 +62,7 @@ def check_given(config: Config) -> list[str]:
 
     Raises:
         MissingPath: naming `blackbox.path`, `anatomy.path`, `anatomy.judge_path` or their like of the detector.
-        CheckpointMismatch: it is of another finding, or no detector.
+        CheckpointMismatch: it is of another finding, or of another kind of model.
         BadValue: `blackbox.prior`, or a detector that knows phantoms alone would score real X-rays.
     """
     blackbox, anatomy = config["blackbox"], config["anatomy"]
@@ -80,11 +80,7 @@ def check_given(config: Config) -> list[str]:
         _given_file(blackbox, "give a file of weights")
     for role, key in (("segmenter", "path"), ("judge", "judge_path")):
         if anatomy.get(key):
-            given[role] = Run.open(anatomy[key], f"anatomy.{key}").config
-            name = given[role]["model"]["name"]
-            if name != "segmenter":
-                problem, remedy = f"is a run of model={name}", "give the run of a segmenter"
-                raise CheckpointMismatch(f"anatomy.{key}", anatomy[key], problem, remedy)
+            given[role] = _config_of_given(anatomy[key], f"anatomy.{key}", "segmenter")
     given |= _check_detector(config)
 
     def official() -> bool:
@@ -93,6 +89,19 @@ def check_given(config: Config) -> list[str]:
         return has_official(data.source.frame())
 
     return patient_warnings(config, given, official)
+
+
+def _config_of_given(path: str, argument: str, kind: str) -> Config:
+    """Return the configuration of a run that was named for a part, if it is one of that kind of model.
+
+    Raises:
+        MissingPath: there is no such run. CheckpointMismatch: it is of another model.
+    """
+    config = Run.open(path, argument).config
+    name = config["model"]["name"]
+    if name != kind:
+        raise CheckpointMismatch(argument, path, f"is a run of model={name}", f"give the run of a {kind}")
+    return config
 
 
 def _check_detector(config: Config) -> dict[str, Config]:
@@ -107,11 +116,7 @@ def _check_detector(config: Config) -> dict[str, Config]:
     node = config["detector"]
     for role, key in (("detector", "path"), ("box_judge", "judge_path")):
         if node.get(key):
-            given[role] = Run.open(node[key], f"detector.{key}").config
-            name = given[role]["model"]["name"]
-            if name != "detector":
-                problem, remedy = f"is a run of model={name}", "give the run of a detector"
-                raise CheckpointMismatch(f"detector.{key}", node[key], problem, remedy)
+            given[role] = _config_of_given(node[key], f"detector.{key}", "detector")
             refuse_phantoms(given[role]["data"], config["data"], f"detector.{key}", str(node[key]))
     for part in chain.detector_configs(config).values():
         refuse_phantoms(part["data"], config["data"], "detector.data", part["data"]["name"])

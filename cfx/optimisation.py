@@ -86,7 +86,7 @@ class AveragedModule(pl.LightningModule):
     steps; `network` is what is trained, `average` what answers, is validated and ships.
 
     Args:
-        network: from images (B, 1, H, W) in [-1, 1] to logits.
+        network: from images (B, 1, H, W) in [-1, 1] to logits, or to what else its module makes of them.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -95,10 +95,9 @@ class AveragedModule(pl.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         self.average = averaged_copy(self.network)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits by the averaged weights, for images (B, 1, H, W) in [-1, 1]."""
-        logits: Tensor = self.average(image)
-        return logits
+    def forward(self, image: Tensor) -> Any:
+        """What the averaged weights give for images (B, 1, H, W) in [-1, 1]: logits, or a detector's boxes."""
+        return self.average(image)
 
     def train(self, mode: bool = True) -> Self:
         """Switch mode; the averaged network stays in eval."""

@@ -2,10 +2,10 @@
 
     python experiments/rivals.py rivals runs/cardiomegaly-phantom-explainer-0123abcd runs/cardiomegaly-phantom-xgem-...
 
-The first run is the one that the others are held against. Writes into the study's folder `methods.csv` (all methods and
-controls), `paired.csv` (differences by patient) and `metrics.json`: the figures of every method, and in `margin` the
-least favourable end of the 95 % interval by which the first is ahead of any rival whose reach is at least 0.9, positive
-where it is ahead of all of them; null where no rival got that far.
+The first run is the one that the others are held against. Writes into the study's folder `paired.csv` (differences by
+patient) and `metrics.json`: the figures of every method, and in `margin` the least favourable end of the 95 % interval by
+which the first is ahead of any rival whose reach is at least 0.9, positive where it is ahead of all of them; null where
+no rival got that far.
 """
 
 import sys
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cfx.files import write_json
-from cfx.reporting.methods import method_rows, methods_table, read_entries, write_methods
+from cfx.reporting.methods import method_rows, methods_table, read_entries
 from cfx.reporting.paired import Difference, compare, paired_table, read_tables, write_paired
 from cfx.runs import Run
 
@@ -66,7 +66,6 @@ def main(arguments: list[str]) -> int:
     }
     study.mkdir(exist_ok=True)
     write_json(study / "metrics.json", result)
-    write_methods(study, entries)
     write_paired(study, found.differences)
     return 0
 

@@ -136,11 +136,15 @@ def test_every_shipped_choice_fits(choice: str, monkeypatch: pytest.MonkeyPatch,
         "detector=checkpoint": ["detector.path=x"], "detector=boxes": ["detector.boxes.path=x"],
         "detector=boxes_folder": ["detector.data.root=x"],
     }.get(choice, [])  # fmt: skip
-    check(config(choice, *needed))
+    made = config(choice, *needed)
+    check(made)
+    assert made["task"]["finding"], "a choice that leaves no finding was not checked at all"
 
 
 def test_shipped_runs_fit() -> None:
-    for file in sorted((CONF.parent / "cfx/pretrained").glob("*/config.yaml")):
+    files = sorted((CONF.parent / "cfx/pretrained").glob("*/config.yaml"))
+    assert [file.parent.name for file in files] == ["nih_cardiomegaly"]
+    for file in files:
         check(yaml.safe_load(file.read_text()))
 
 

@@ -23,7 +23,7 @@ from torchvision.models.detection import FCOS, fasterrcnn_resnet50_fpn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead
 
-from cfx.anatomy.networks import ConvBlock, DilatedBlock, standardise
+from cfx.anatomy.networks import DilatedBlock, SkipNetwork, standardise
 from cfx.errors import BadValue
 from cfx.metrics.boxes import CLASSES
 
@@ -169,37 +169,18 @@ class ResNetDetector(DetectionNetwork):
         super().__init__(model, channels=3)
 
 
-class UNetBody(nn.Module):
+class UNetBody(SkipNetwork):
     """(B, 1, H, W) -> one map (B, channels, H / stride, W / stride) that has seen the whole picture."""
 
     LEVELS = 3
 
     def __init__(self, width: int, stride: int, channels: int) -> None:
-        super().__init__()
+        super().__init__(stride**2, [width * min(2**level, 4) for level in range(self.LEVELS + 1)], channels)
         self.stride, self.out_channels = stride, channels
-        widths = [width * min(2**level, 4) for level in range(self.LEVELS + 1)]
-        self.down = nn.ModuleList(
-            ConvBlock(stride**2 if level == 0 else widths[level - 1], widths[level])
-            for level in range(self.LEVELS + 1)
-        )
-        upward = list(reversed(range(self.LEVELS)))
-        self.reduce = nn.ModuleList(nn.Conv2d(widths[level + 1], widths[level], 1) for level in upward)
-        self.up = nn.ModuleList(ConvBlock(widths[level], widths[level]) for level in upward)
-        self.head = nn.Conv2d(width, channels, 1)
 
     def forward(self, image: Tensor) -> OrderedDict[str, Tensor]:
         """The map under the name that torchvision's detectors give a single level."""
-        x = F.pixel_unshuffle(image, self.stride)
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
-        skips.pop()
-        for reduce, block in zip(self.reduce, self.up, strict=True):
-            skip = skips.pop()
-            x = F.interpolate(reduce(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)
-            x = block(x + skip)
-        return OrderedDict([("0", self.head(x))])
+        return OrderedDict([("0", self.pass_through(F.pixel_unshuffle(image, self.stride)))])
 
 
 class DilatedBody(nn.Module):

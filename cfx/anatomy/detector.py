@@ -6,19 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from torch import Tensor
 
 from cfx.anatomy.detection import as_box_sets
 from cfx.anatomy.detection_networks import DetectionNetwork
 from cfx.data.batch import Batch
 from cfx.metrics.boxes import BoxSet
 from cfx.metrics.detection import ap50, mean_ap, thresholds
-from cfx.optimisation import averaged_copy, follow, plain_copy, warmed_adamw
+from cfx.optimisation import AveragedModule
 
 
 def true_boxes(batch: Batch) -> list[BoxSet]:
@@ -28,7 +26,7 @@ def true_boxes(batch: Batch) -> list[BoxSet]:
     return as_box_sets(found, batch["image"].shape[-1])
 
 
-class Detector(pl.LightningModule):
+class Detector(AveragedModule):
     """A detector; its loss is the sum of what torchvision's detector gives.
 
     Logs `train/loss` and its terms, `valid/ap50` (mean over classes) and `valid/ap50_<class>`, the last two by the
@@ -54,23 +52,10 @@ class Detector(pl.LightningModule):
         warmup: float = 0.1,
         clip: float = 5.0,
     ) -> None:
-        super().__init__()
+        super().__init__(network)
         self.save_hyperparameters(ignore=["network"])
-        self.network = network
-        self.average = averaged_copy(network)
         self.found: list[BoxSet] = []
         self.truth: list[BoxSet] = []
-
-    def forward(self, image: Tensor) -> list[dict[str, Tensor]]:
-        """Boxes by the averaged weights, as the network gives them in eval mode."""
-        found: list[dict[str, Tensor]] = self.average(image)
-        return found
-
-    def train(self, mode: bool = True) -> Self:
-        """Switch mode; the averaged network stays in eval."""
-        super().train(mode)
-        self.average.eval()
-        return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; returns the loss."""
@@ -82,10 +67,6 @@ class Detector(pl.LightningModule):
             {f"train/{name}": value for name, value in terms.items()}, batch_size=count, sync_dist=True
         )
         return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Let the averaged weights follow."""
-        follow(self.average, self.network, float(self.hparams["ema"]), self.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep what the averaged network finds beside what is there."""
@@ -109,30 +90,6 @@ class Detector(pl.LightningModule):
         pairs = [(as_box_sets(average(b["image"]), b["image"].shape[-1]), true_boxes(b)) for b in batches]
         found, truth = ([each for pair in pairs for each in pair[place]] for place in (0, 1))
         average.get_buffer("threshold").copy_(torch.from_numpy(thresholds(found, truth)))
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with a linear warm-up and a cosine to zero over the trainer's steps."""
-        optimizer, scheduler = warmed_adamw(
-            self.network,
-            lr=float(self.hparams["lr"]),
-            weight_decay=float(self.hparams["weight_decay"]),
-            total=int(self.trainer.estimated_stepping_batches),
-            warmup=float(self.hparams["warmup"]),
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradient's norm at `clip`, whatever the trainer says."""
-        self.clip_gradients(optimizer, float(self.hparams["clip"]), "norm")
-
-    def inference(self) -> nn.Module:
-        """The network to ship: averaged weights, the keys of a freshly built network."""
-        return plain_copy(self.average)
 
 
 def gathered(mine: list[BoxSet]) -> list[BoxSet]:

@@ -9,6 +9,8 @@ on its batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,7 +46,50 @@ class ConvBlock(nn.Module):
         return result
 
 
-class UNet(nn.Module):
+class SkipNetwork(nn.Module):
+    """Down by poolings and up again with skips, one map at the finest level: what the U-Nets here share.
+
+    Args:
+        inputs: channels that come in.
+        widths: channels of each level, the finest first; the side must be divisible by `2 ** (len(widths) - 1)`.
+        outputs: channels of the map.
+        dropout: channel dropout in the two coarsest levels.
+
+    """
+
+    def __init__(self, inputs: int, widths: Sequence[int], outputs: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        levels = len(widths) - 1
+        self.down = nn.ModuleList(
+            ConvBlock(
+                inputs if level == 0 else widths[level - 1],
+                widths[level],
+                dropout if level >= levels - 1 else 0.0,
+            )
+            for level in range(levels + 1)
+        )
+        # Skips are added, not concatenated: a third of the work of a decoder, for the same overlap.
+        upward = list(reversed(range(levels)))
+        self.reduce = nn.ModuleList(nn.Conv2d(widths[level + 1], widths[level], 1) for level in upward)
+        self.up = nn.ModuleList(ConvBlock(widths[level], widths[level]) for level in upward)
+        self.head = nn.Conv2d(widths[0], outputs, 1)
+
+    def pass_through(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H, W)."""
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else F.max_pool2d(x, 2))
+            skips.append(x)
+        skips.pop()
+        for reduce, block in zip(self.reduce, self.up, strict=True):
+            skip = skips.pop()
+            x = F.interpolate(reduce(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = block(x + skip)
+        seen: Tensor = self.head(x)
+        return seen
+
+
+class UNet(SkipNetwork):
     """A small U-Net (Ronneberger et al., 2015) that may work on an unshuffled picture.
 
     Args:
@@ -57,37 +102,15 @@ class UNet(nn.Module):
     """
 
     def __init__(self, width: int = 16, levels: int = 4, stem: int = 1, dropout: float = 0.1) -> None:
-        super().__init__()
+        widths = [width * min(2**level, 8) for level in range(levels + 1)]
+        super().__init__(stem**2, widths, len(STRUCTURES) * stem**2, dropout)
         self.stem = stem
         self.multiple = stem * 2**levels
-        widths = [width * min(2**level, 8) for level in range(levels + 1)]
-        self.down = nn.ModuleList(
-            ConvBlock(
-                stem**2 if level == 0 else widths[level - 1],
-                widths[level],
-                dropout if level >= levels - 1 else 0.0,
-            )
-            for level in range(levels + 1)
-        )
-        # Skips are added, not concatenated: a third of the work of a decoder, for the same overlap.
-        upward = list(reversed(range(levels)))
-        self.reduce = nn.ModuleList(nn.Conv2d(widths[level + 1], widths[level], 1) for level in upward)
-        self.up = nn.ModuleList(ConvBlock(widths[level], widths[level]) for level in upward)
-        self.head = nn.Conv2d(width, len(STRUCTURES) * stem**2, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, 3, H, W)."""
         x = F.pixel_unshuffle(standardise(image), self.stem)
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
-        skips.pop()
-        for reduce, block in zip(self.reduce, self.up, strict=True):
-            skip = skips.pop()
-            x = F.interpolate(reduce(x), size=skip.shape[-2:], mode="bilinear", align_corners=False)
-            x = block(x + skip)
-        return F.pixel_shuffle(self.head(x), self.stem)
+        return F.pixel_shuffle(self.pass_through(x), self.stem)
 
 
 class DilatedBlock(nn.Module):
