@@ -3,9 +3,9 @@
     python experiments/rivals.py rivals runs/cardiomegaly-phantom-explainer-0123abcd runs/cardiomegaly-phantom-xgem-...
 
 The first run is the one that the others are held against. Writes into the study's folder `paired.csv` (differences by
-patient) and `metrics.json`: the figures of every method, and in `margin` the least favourable end of the 95 % interval by
-which the first is ahead of any rival whose reach is at least 0.9, positive where it is ahead of all of them; null where
-no rival got that far.
+patient) and `metrics.json`: the figures of every method, and in `margin` the least favourable end of the 95 % interval
+by which the first is ahead of any rival whose reach is at least 0.9, positive where it is ahead of all of them; null
+where no rival got that far.
 """
 
 import sys
