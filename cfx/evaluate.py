@@ -2,6 +2,7 @@
 
 python -m cfx.evaluate run=runs/cardiomegaly-phantom-explainer-0123abcd
 python -m cfx.evaluate run=runs/... data=phantom data.source.site=B output=site_b       # other data or another split
+python -m cfx.evaluate run=runs/... model.explainer.knob=raw output=unaided             # used in another way
 python -m cfx.evaluate run=runs/... pairs_out=folder                                    # its counterfactuals as files
 python -m cfx.evaluate pairs=folder run=runs/... output=scored           # anyone's, by a run's black box and segmenter
 python -m cfx.evaluate pairs=folder task=cardiomegaly blackbox=checkpoint blackbox.path=... anatomy=... output=scored
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Config = dict[str, Any]
 FOR_TRAINING = frozenset({"experiment", "sweep", "trainer", "logger", "loss", "runs", "name"})
 """Groups and keys of cfx.train that a finished run has no use for."""
+PARTS = frozenset({"model", "blackbox", "anatomy", "detector"})
+"""What a finished run holds already: of these only `model.explainer`, how the explainer is used, may be changed."""
 
 
 @verb("evaluate", forward=True)
@@ -36,6 +39,7 @@ def main(config: DictConfig) -> None:
     overrides = [str(each) for each in config.overrides]
     if config.run:
         refuse_training(overrides)
+        refuse_parts(overrides)
     if config.pairs:
         _pairs(config, overrides)
     elif config.pairs_out:
@@ -50,20 +54,28 @@ def _loaded(config: DictConfig) -> "LoadedRun":
     return load_explainer(str(config.run), device=device_of(str(config.device)))
 
 
+def _used(config: DictConfig, overrides: list[str]) -> "tuple[LoadedRun, Config]":
+    """Return the run and its configuration with the arguments over it, its explainer used as that says."""
+    loaded = _loaded(config)
+    if not overrides:
+        return loaded, loaded.config
+    wanted = with_overrides(loaded.config, overrides)
+    return loaded.used_as(wanted), wanted
+
+
 def _run(config: DictConfig, overrides: list[str]) -> None:
     """Evaluate a run on its own test patients, or with `output=` on others."""
     from cfx.measuring import evaluate_into
     from cfx.reporting.report import write_report
     from cfx.runs import Evaluation
 
-    loaded = _loaded(config)
-    place = Evaluation(Path(str(config.output)).expanduser()) if config.output else loaded.run.evaluation
     if overrides and not config.output:
         raise BadValue(
-            "output", None, "another data set or split needs a folder of its own", "give output=FOLDER"
+            "output", None, "another data set, split or use needs a folder of its own", "give output=FOLDER"
         )
+    loaded, wanted = _used(config, overrides)
+    place = Evaluation(Path(str(config.output)).expanduser()) if config.output else loaded.run.evaluation
     place.refuse_overwrite()
-    wanted = with_overrides(loaded.config, overrides) if overrides else loaded.config
     evaluate_into(place, loaded, wanted, device=device_of(str(config.device)))
     print(write_report(loaded.run, place).summary)
 
@@ -97,8 +109,7 @@ def _pairs_out(config: DictConfig, overrides: list[str]) -> None:
     """Write a run's counterfactuals as a folder of pairs."""
     from cfx.scoring import export_pairs
 
-    loaded = _loaded(config)
-    wanted = with_overrides(loaded.config, overrides) if overrides else loaded.config
+    loaded, wanted = _used(config, overrides)
     place, device = Path(str(config.pairs_out)).expanduser(), device_of(str(config.device))
     print(export_pairs(place, loaded, wanted, device))
 
@@ -116,6 +127,20 @@ def refuse_training(overrides: Sequence[str]) -> None:
             raise BadValue(key, each.partition("=")[2], "means something to cfx.train alone", remedy)
 
 
+def refuse_parts(overrides: Sequence[str]) -> None:
+    """Refuse to change what a finished run brings with it, its trained parts, before anything is loaded.
+
+    Raises:
+        BadValue: naming the first such argument.
+    """
+    for each in overrides:
+        key = key_of(each) or ""
+        name = key.partition("@")[0]
+        if name.partition(".")[0] in PARTS and not name.startswith("model.explainer."):
+            remedy = "leave it out: of a finished run's parts only model.explainer.* may be used differently"
+            raise BadValue(key, each.partition("=")[2], "is a part that the run brings with it", remedy)
+
+
 def with_overrides(own: Config, overrides: Sequence[str]) -> Config:
     """Return a run's configuration with the arguments of another one over it, which mean what they mean to cfx.train.
 
@@ -131,6 +156,8 @@ def with_overrides(own: Config, overrides: Sequence[str]) -> Config:
     typed = [(key_of(each), each.startswith("~")) for each in overrides]
     keys = {key.partition("@")[0]: gone for key, gone in typed if key is not None}
     fixed = [f"task={task['name']}", f"seed={own['seed']}"]
+    if any(key.startswith("model.") for key in keys):
+        fixed.append(f"model={own['model']['name']}")
     if "data" not in keys:
         fixed.append(f"data={data['name']}")
         fixed += [f"data.root={data['root']}"] if data.get("root") is not None else []

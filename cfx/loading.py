@@ -5,7 +5,7 @@ Everything is read from the run's own `parts/`, so that a run can be moved and i
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -52,6 +52,19 @@ class LoadedRun:
     threshold: float = DEFAULT_THRESHOLD
     finder: Finder | None = None
     finder_data: Config | None = None
+
+    def used_as(self, config: Config) -> "LoadedRun":
+        """Return the run with its explainer made again as a configuration's `model.explainer` says, same weights.
+
+        Raises:
+            BadValue: a setting that this explainer does not have.
+        """
+        if config["model"]["explainer"] == self.config["model"]["explainer"]:
+            return self
+        trained = trained_network(self.run) if is_trained(self.config) else None
+        device = next((each.device for each in self.blackbox.parameters()), torch.device("cpu"))
+        made = explainer_of(config, trained, self.blackbox).to(device).eval()
+        return replace(self, explainer=made, config=config)
 
 
 def check_given(config: Config) -> list[str]:

@@ -1,7 +1,7 @@
 """Do several explainers of one black box say the same? Sets finished runs side by side and freezes what it finds.
 
     python -m cfx.train -m name=stability model.seed=0,1,2
-    python experiments/stability.py stability multirun/stability
+    python -m experiments.stability stability multirun/stability
 
 Takes the pictures of both groups that every run's evaluation holds, draws them at the target they are asked for with
 every explainer (at most 200 a direction) and writes `metrics.json` and `maps.png` into the study's folder: correlation
@@ -10,7 +10,6 @@ patient with 95 % intervals, and each run's reach.
 """
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 
-from cfx import assembly
-from cfx.errors import BadValue, UserError
+from cfx.errors import UserError
 from cfx.evaluation.rows import extremes
 from cfx.files import write_json
 from cfx.loading import LoadedRun, load_explainer
@@ -29,71 +27,11 @@ from cfx.metrics.stability import map_correlation, sign_agreement
 from cfx.metrics.statistics import cluster_bootstrap
 from cfx.metrics.validity import DOWN, UP, extreme_target
 from cfx.runs import Run, jobs_of
+from experiments.several_runs import drawn_at, pictures_of, places_of, same_question, shared_rows, split_of
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parent
-SPLITS = ("train", "valid", "test")
 MOST, SHOWN, SEED = 200, 4, 0
-
-
-def same_question(runs: list[Run]) -> None:
-    """Refuse runs of different black boxes, data, or evaluated splits.
-
-    Raises:
-        BadValue: naming the run that differs.
-    """
-    boxes = [(run.part("blackbox").path / "weights.safetensors").read_bytes() for run in runs]
-    for run, box in zip(runs[1:], boxes[1:], strict=True):
-        if box != boxes[0] or run.config["data"] != runs[0].config["data"]:
-            problem = f"explains another black box or other data than {runs[0].name}"
-            raise BadValue(
-                "run", run.name, problem, "give runs of one black box, such as a multirun over model.seed"
-            )
-        if split_of(run) != split_of(runs[0]):
-            problem = f"was evaluated on {split_of(run)}, {runs[0].name} on {split_of(runs[0])}"
-            raise BadValue("run", run.name, problem, "give runs that were evaluated on one split")
-
-
-def split_of(run: Run) -> str:
-    """Return the split that a run's own evaluation is of.
-
-    Raises:
-        BadValue: its metrics.json names none, as of an evaluation of pairs.
-    """
-    split = run.evaluation.metrics().get("split")
-    if split not in SPLITS:
-        raise BadValue("run", run.name, "has an evaluation that names no split", "evaluate it on one")
-    return str(split)
-
-
-def shared_rows(tables: list[pd.DataFrame], group: str) -> list[pd.DataFrame]:
-    """Return one direction's rows of every table, by `image_id`: those that all of them hold, in one order.
-
-    Raises:
-        BadValue: there is no such picture.
-    """
-    asked = [extremes(table, group).set_index("image_id") for table in tables]
-    ids = asked[0].index
-    for rows in asked[1:]:
-        ids = ids[ids.isin(rows.index)]
-    if not len(ids):
-        raise BadValue("run", None, f"the runs share no picture of group {group}", "evaluate them alike")
-    return [rows.loc[ids] for rows in asked]
-
-
-def places_of(table: pd.DataFrame, names: Sequence[str]) -> list[int]:
-    """Return the rows of a data set's table that hold these pictures.
-
-    Raises:
-        BadValue: naming a picture that it does not have.
-    """
-    places = pd.Index(table["image_id"]).get_indexer(pd.Index(names))
-    if (places < 0).any():
-        missing = str(names[int(np.flatnonzero(places < 0)[0])])
-        raise BadValue(
-            "image_id", missing, "was evaluated and is not in the data set", "give the data of the runs"
-        )
-    return [int(place) for place in places]
 
 
 def shift_section(shifts: Array, patients: Array) -> dict[str, Any]:
@@ -119,14 +57,10 @@ def shift_section(shifts: Array, patients: Array) -> dict[str, Any]:
     return section
 
 
-@torch.inference_mode()
 def difference_maps(loaded: LoadedRun, images: torch.Tensor, target: float) -> Array:
     """x_c - x of pictures (N, 1, H, W) at one target, float32 (N, H, W)."""
-    found = []
-    for some in torch.split(images, 50):
-        drawn = loaded.explainer.explain(some, torch.full((len(some), 1), target)).images[:, 0, 0]
-        found.append((drawn - some[:, 0]).numpy())
-    return np.concatenate(found)
+    maps: Array = (drawn_at(loaded, images, target) - images)[:, 0].numpy()
+    return maps
 
 
 def compare(runs: list[Run], group: str, tables: list[pd.DataFrame]) -> tuple[dict[str, Any], Any]:
@@ -134,10 +68,7 @@ def compare(runs: list[Run], group: str, tables: list[pd.DataFrame]) -> tuple[di
     asked = shared_rows(tables, group)
     names = asked[0].index[:MOST].tolist()
     loaded = [load_explainer(run) for run in runs]
-    config = runs[0].config
-    data = assembly.data_module(config, part=config["model"]["part"], batch_size=64).dataset(
-        split_of(runs[0])
-    )
+    data = pictures_of(runs[0])
     images = torch.stack([data[place]["image"] for place in places_of(data.table, names)])
     maps = np.stack([difference_maps(one, images, extreme_target(group)) for one in loaded])
     shifts = np.stack([(rows["ctr_after"] - rows["ctr_net_before"]).to_numpy() for rows in asked])

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 import cfx.evaluate
 from cfx.cli import compose
 from cfx.errors import BadValue
-from cfx.evaluate import with_overrides
+from cfx.evaluate import refuse_parts, with_overrides
 
 
 def config(*overrides: str) -> dict[str, Any]:
@@ -82,3 +82,20 @@ def test_an_experiment_is_refused_before_anything_is_loaded(
     assert stop.value.code == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1 and said[0].startswith("error: experiment='nih_cardiomegaly': means something to")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["model=xgem", "model.network.width=8", "blackbox=checkpoint", "anatomy.judge=null", "detector=none"],
+)
+def test_the_parts_of_a_finished_run_are_not_quietly_kept_where_others_are_asked_for(argument: str) -> None:
+    with pytest.raises(BadValue, match="a part that the run brings with it"):
+        refuse_parts(["data.size=64", argument])
+
+
+def test_how_an_explainer_is_used_may_be_changed() -> None:
+    refuse_parts(["model.explainer.knob=raw", "data.size=64"])
+    own = config("model=singla2021")
+    found = with_overrides(own, ["model.explainer.bins=5"])
+    assert found["model"]["explainer"] == {**own["model"]["explainer"], "bins": 5}
+    assert found["model"]["network"] == own["model"]["network"]

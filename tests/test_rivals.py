@@ -65,6 +65,17 @@ def test_a_rivals_run_is_complete_and_explains(name: str, runs: dict[str, Run]) 
     assert found.images.shape == (2, 2, 1, 32, 32) and bool(found.images.isfinite().all())
 
 
+def test_a_finished_run_may_be_used_in_another_way(runs: dict[str, Run]) -> None:
+    loaded = load_explainer(runs["pixel"])
+    wanted = loaded.config | {
+        "model": loaded.config["model"] | {"explainer": {**loaded.config["model"]["explainer"], "rate": 0.5}}
+    }
+    assert loaded.used_as(loaded.config) is loaded
+    image, target = torch.zeros(1, 1, 32, 32), torch.ones(1, 1)
+    own, other = (each.explainer.explain(image, target).images for each in (loaded, loaded.used_as(wanted)))
+    assert float((other - image).abs().max()) > 5 * float((own - image).abs().max()) > 0
+
+
 @pytest.mark.parametrize("name", ["xgem", "cyclegan"])
 def test_what_is_trained_is_logged_and_resumable(name: str, runs: dict[str, Run]) -> None:
     header = runs[name].metrics_file.read_text().splitlines()[0]

@@ -16,6 +16,7 @@ from cfx.errors import BadValue
 from cfx.files import write_json
 from cfx.reporting.paired import Difference
 from cfx.runs import Run, jobs_of
+from experiments import several_runs
 
 
 def script(repository: Path, name: str) -> ModuleType:
@@ -102,17 +103,17 @@ def test_explainers_of_different_black_boxes_are_not_set_side_by_side(
     runs = [finished(tmp_path / f"r{seed}", seed) for seed in (0, 1)]
     for run in runs:
         run.evaluation.write_metrics({"split": "test"})
-    stability.same_question(runs)
+    several_runs.same_question(runs)
     other = finished(tmp_path / "other", 2)
     other.part("blackbox").write_weights({"a": torch.ones(2)})
     with pytest.raises(BadValue, match="another black box"):
-        stability.same_question([*runs, other])
+        several_runs.same_question([*runs, other])
     runs[1].evaluation.write_metrics({"split": "valid"})
     with pytest.raises(BadValue, match="evaluated on valid, r0 on test"):
-        stability.same_question(runs)
+        several_runs.same_question(runs)
     runs[0].evaluation.write_metrics({"split": None})
     with pytest.raises(BadValue, match="names no split"):
-        stability.same_question(runs)
+        several_runs.same_question(runs)
     assert stability.main(["stability"]) == 2
 
 
@@ -121,17 +122,16 @@ def evaluated(names: list[str]) -> pd.DataFrame:
     return pd.concat([rows, rows.assign(target=0.5)], ignore_index=True)
 
 
-def test_explainers_are_held_against_each_other_picture_by_picture(repository: Path) -> None:
-    stability = script(repository, "stability")
-    found = stability.shared_rows([evaluated(["a", "b", "c"]), evaluated(["c", "d", "b"])], "up")
+def test_explainers_are_held_against_each_other_picture_by_picture() -> None:
+    found = several_runs.shared_rows([evaluated(["a", "b", "c"]), evaluated(["c", "d", "b"])], "up")
     assert [rows.index.tolist() for rows in found] == [["b", "c"], ["b", "c"]]
     assert [rows["ctr_after"].tolist() for rows in found] == [[1, 2], [2, 0]]
     with pytest.raises(BadValue, match="share no picture"):
-        stability.shared_rows([evaluated(["a"]), evaluated(["b"])], "up")
+        several_runs.shared_rows([evaluated(["a"]), evaluated(["b"])], "up")
     table = pd.DataFrame({"image_id": ["c", "b"]})
-    assert stability.places_of(table, ["b", "c"]) == [1, 0]
+    assert several_runs.places_of(table, ["b", "c"]) == [1, 0]
     with pytest.raises(BadValue, match="image_id='d'"):
-        stability.places_of(table, ["b", "d"])
+        several_runs.places_of(table, ["b", "d"])
 
 
 def test_shifts_are_of_patients_and_of_pictures_that_all_explainers_left_measurable(repository: Path) -> None:

@@ -168,6 +168,28 @@ def find(before: Array, after: Array, device: Device) -> Found:
     return Found(bool(likeness >= ALIKE and near and share >= CONTRAST), offset, likeness, share)
 
 
+def kept_contrast(before: Array, after: Array, mask: Array) -> float:
+    """Share of a device's contrast that is left where the device stood; nothing is looked for elsewhere.
+
+    Args:
+        before: (H, W) the input in [0, 1].
+        after: (H, W) the counterfactual in [0, 1].
+        mask: (H, W) bool, the device's pixels in the input.
+
+    Returns:
+        In [0, 1]: its pieces' contrast after over before, by their pixels. A contrast that grew is wholly kept, one
+        that turned round is lost. NaN where the device has no contrast in the input or no surroundings.
+    """
+    first, second = high_pass(before), high_pass(after)
+    parts = pieces(mask)
+    weight = np.array([float(part.sum()) for part in parts])
+    here = np.array([contrast(first, part, mask) for part in parts])
+    there = np.array([contrast(second, part, mask) for part in parts])
+    known = np.isfinite(here) & np.isfinite(there)
+    total = float((weight * here)[known].sum())
+    return float(np.clip((weight * there)[known].sum() / total, 0.0, 1.0)) if total else float("nan")
+
+
 def in_edit(before: Array, after: Array, mask: Array, least: float = 0.1) -> bool:
     """Whether a device overlaps the edited region: over 10 % of its pixels changed by more than 5 % of the scale.
 

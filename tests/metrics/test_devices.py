@@ -103,3 +103,22 @@ def test_share_is_of_a_patients_devices_and_leaves_out_what_was_not_looked_at() 
     found = d.fop(kept, before, patients)
     assert found[:4] == pytest.approx([2 / 3, 2 / 3, 2 / 3, 1])
     assert np.isnan(found[4])
+
+
+@pytest.mark.parametrize(("share", "left"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0), (1.4, 1.0), (-0.5, 0.0)])
+def test_what_is_left_of_a_contrast_is_read_where_the_device_stood(share: float, left: float) -> None:
+    picture, device = scene()
+    assert d.kept_contrast(picture, moved(picture, device, 0, 0, share), device.mask) == pytest.approx(
+        left, abs=0.06
+    )
+
+
+def test_a_device_that_went_elsewhere_left_no_contrast_behind() -> None:
+    picture, device = scene()
+    assert d.kept_contrast(picture, moved(picture, device, 0, 14), device.mask) < 0.1
+    assert d.find(picture, moved(picture, device, 3, 0), device).kept  # which looks for it near by
+
+
+def test_no_contrast_to_lose_is_not_measurable() -> None:
+    picture = np.full((SIZE, SIZE), 0.5)
+    assert np.isnan(d.kept_contrast(picture, picture, scene()[1].mask))

@@ -1,0 +1,185 @@
+"""Does the picture change gradually, and does what a radiologist measures follow? Over several findings.
+
+    python -m experiments.progression progression runs/cardiomegaly-... runs/pleural_effusion-... runs/edema-...
+
+Each argument after the study is a finished explainer's run of another task, or a folder that `cfx.evaluate output=`
+wrote. Writes metrics.json and progression.png: by task and direction the posterior reached and the task's own
+measurement at every target, with 95 % intervals by patient; the rank correlation of the measurement with the target
+within each picture (`follows`: 1 where every step moves it further the task's way); and `tests`, the paired shift
+of every measurement at the extreme target with Wilcoxon's p over patients and Holm's correction over all tasks,
+measurements and directions.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from cfx.errors import BadValue, UserError
+from cfx.files import write_json
+from cfx.metrics.statistics import cluster_bootstrap, holm
+from cfx.metrics.validity import DOWN, UP
+from cfx.reporting import style
+from cfx.runs import Evaluation
+from experiments.ladder import evaluation_at
+
+Array = npt.NDArray[Any]
+ROOT = Path(__file__).resolve().parent
+MEASURED = {"ctr": "cardiothoracic ratio", "scp": "healthy recess, score", "haze": "lung haze"}
+FALLS = {"scp"}
+"""Measurements that fall as their finding grows."""
+
+
+def measured(table: pd.DataFrame, name: str) -> Array:
+    """The measurement of every row: the column itself, or the mean of both sides; NaN where a side has none."""
+    if name == "scp":
+        both: Array = table[["scp_left_after", "scp_right_after"]].mean(axis=1, skipna=False).to_numpy()
+        return both
+    one: Array = table[f"{name}_after"].to_numpy(dtype=np.float64)
+    return one
+
+
+def levels(table: pd.DataFrame, values: Array) -> list[dict[str, Any]]:
+    """Mean of some values by target, with its interval by patient."""
+    rows = []
+    for target, places in table.groupby("target", sort=True).indices.items():
+        mean, low, high = cluster_bootstrap(values[places], table["patient_id"].to_numpy()[places])
+        rows.append({"target": float(str(target)), "mean": mean, "ci95": [low, high]})
+    return rows
+
+
+def follows(table: pd.DataFrame, values: Array, sign: int) -> dict[str, Any]:
+    """Spearman's correlation of the measurement with the target within each picture, its mean by patient.
+
+    Args:
+        table: rows of one group, every target of each picture.
+        values: (N,) the measurement.
+        sign: -1 where it falls as the finding grows.
+
+    Returns:
+        mean, ci95, and the share of pictures in which it could be read: all targets measurable and not one value.
+    """
+    wide = pd.DataFrame({"image": table["image_id"], "target": table["target"], "value": values})
+    wide = wide.pivot_table(index="image", columns="target", values="value", dropna=False)
+    patients = (
+        table.drop_duplicates("image_id").set_index("image_id")["patient_id"].loc[wide.index].to_numpy()
+    )
+    ranks = np.array(
+        [
+            sign * stats.spearmanr(wide.columns, row).statistic
+            if np.isfinite(row).all() and np.ptp(row) > 0
+            else np.nan
+            for row in wide.to_numpy()
+        ]
+    )
+    mean, low, high = cluster_bootstrap(ranks, patients)
+    return {"mean": mean, "ci95": [low, high], "read": float(np.isfinite(ranks).mean())}
+
+
+def task_figures(evaluation: Evaluation) -> dict[str, Any]:
+    """Curves and figures of one task.
+
+    Raises:
+        BadValue: nothing is measured of its finding.
+    """
+    metrics, table = evaluation.metrics(), evaluation.counterfactuals()
+    name = metrics["clinical"]["read_by"]
+    if name not in MEASURED:
+        raise BadValue(
+            "run", str(evaluation.path), "measures nothing of its finding", "give tasks that are measured"
+        )
+    found: dict[str, Any] = {
+        "task": metrics["task"],
+        "read_by": name,
+        "n_patients": metrics["n_patients"],
+        "run": {key: metrics["run"].get(key) for key in ("commit", "device", "seed")},
+        **{key: metrics["validity"][key] for key in ("target_mae", "target_mae_worst", "monotone", "spans")},
+    }
+    for group in (UP, DOWN):
+        some = table[table["group"] == group].reset_index(drop=True)
+        values = measured(some, name)
+        found[group] = {
+            "n_images": int(some["image_id"].nunique()),
+            "reach": metrics["validity"][group]["reach"],
+            "posterior": levels(some, some["p_after"].to_numpy()),
+            "measurement": levels(some, values),
+            "follows": follows(some, values, -1 if name in FALLS else 1),
+        }
+    return found
+
+
+def shifts(evaluations: list[Evaluation]) -> list[dict[str, Any]]:
+    """Paired shift of every measurement of every task and direction, with p corrected over all of them."""
+    rows = []
+    for evaluation in evaluations:
+        metrics = evaluation.metrics()
+        for name, section in metrics["clinical"].items():
+            if not isinstance(section, dict) or not section.get(UP):
+                continue
+            for group in (UP, DOWN):
+                figures = {key: section[group].get(key) for key in ("shift_net", "effect", "n_patients", "p")}
+                interval = (section[group].get("ci95") or {}).get("shift_net")
+                own = name == metrics["clinical"]["read_by"]
+                rows.append(
+                    {"task": metrics["task"], "measurement": name, "direction": group, "own": own}
+                    | {**figures, "ci95": interval}
+                )
+    for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = corrected
+    return rows
+
+
+def draw(found: list[dict[str, Any]]) -> Figure:
+    """A column a task: the posterior reached, and below it the measurement, against the posterior asked for."""
+    figure = style.new_figure(3.9 * len(found), 6.6)
+    axes = figure.subplots(2, len(found), squeeze=False)
+    for column, task in enumerate(found):
+        for line, (key, words) in enumerate((("posterior", "posterior reached"), ("measurement", ""))):
+            axis = axes[line][column]
+            title = str(task["task"]).replace("_", " ") if line == 0 else ""
+            style.tidy(axis, title, "posterior asked for", words or MEASURED[task["read_by"]])
+            for group, colour, label in (
+                (UP, style.UP, "called negative"),
+                (DOWN, style.DOWN, "called positive"),
+            ):
+                points = task[group][key]
+                x, y = [each["target"] for each in points], [each["mean"] for each in points]
+                low, high = ([each["ci95"][end] for each in points] for end in (0, 1))
+                axis.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+                axis.plot(x, y, color=colour, marker="o", markersize=3, linewidth=1.5, label=label)
+            if line == 0:
+                axis.plot([0, 1], [0, 1], color=style.QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
+            if line == 0 and column == 0:
+                axis.legend(frameon=False, fontsize=8.5, loc="upper left")
+    figure.tight_layout(h_pad=2.0, w_pad=2.0)
+    return figure
+
+
+def main(arguments: list[str]) -> int:
+    """Freeze the tasks that the arguments name; exit code 2 where they name none."""
+    if len(arguments) < 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        evaluations = [evaluation_at(place) for place in arguments[1:]]
+        tasks = [task_figures(each) for each in evaluations]
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    tests = shifts(evaluations)
+    study = ROOT / arguments[0]
+    write_json(study / "metrics.json", {"tasks": {each["task"]: each for each in tasks}, "tests": tests})
+    style.save_png(draw(tasks), study / "progression.png")
+    for each in tasks:
+        print(each["task"], each["read_by"], {group: each[group]["follows"] for group in (UP, DOWN)})
+    print(pd.DataFrame(tests).to_string())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
