@@ -1,5 +1,7 @@
 """The studies that set finished runs side by side: the ladder, the loss on and off, the progression over findings."""
 
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,12 @@ import pandas as pd
 import pytest
 
 from cfx.errors import BadValue
+from cfx.files import write_json
 from cfx.metrics.validity import DOWN, UP
 from cfx.runs import Evaluation, Run
-from experiments import context_aware, ladder, progression
+from experiments import context_aware, ladder, progression, where
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def table(p_after: dict[float, float], p_before: float = 0.1, pictures: int = 3) -> pd.DataFrame:
@@ -147,6 +152,40 @@ def test_several_seeds_of_one_patient_count_as_one() -> None:
     assert found["p"] is None  # under twenty patients
     empty = context_aware.figures(rows[:0])
     assert empty["difference"] == {"mean": None, "ci95": None} and empty["n_patients"] == 0
+
+
+STUDIES = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/repeat.sh"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_repeats_a_study_calls_what_is_there_and_freezes_into_its_own_folder(name: str) -> None:
+    script = ROOT / "experiments" / name / "repeat.sh"
+    subprocess.run(["sh", "-n", str(script)], check=True)
+    text = script.read_text()
+    called = re.findall(r"-m experiments\.(\w+)|(experiments/[\w/]+\.py)", text)
+    assert called and all((ROOT / (file or f"experiments/{module}.py")).is_file() for module, file in called)
+    for chosen in re.findall(r"experiment=(\w+)", text):
+        assert (ROOT / "conf" / "experiment" / f"{chosen}.yaml").is_file()
+    assert f" {name}" in text or f"/{name}/" in text
+    assert (script.parent / "criteria.yaml").is_file()
+
+
+def test_every_study_of_the_phantom_can_be_repeated() -> None:
+    studies = {path.parent.name for path in (ROOT / "experiments").glob("*/criteria.yaml")}
+    assert studies - set(STUDIES) == {name for name in studies if name.startswith("nih_")}
+
+
+def test_run_folders_of_a_multirun_are_printed_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (10, 9):
+        run = Run.create(tmp_path / f"r{number}")
+        run.mark_finished()
+        (tmp_path / "many" / str(number)).mkdir(parents=True)
+        write_json(tmp_path / "many" / str(number) / "run.json", {"run": str(run.path)})
+    assert where.main([str(tmp_path / "many")]) == 0
+    assert [line.rsplit("/", 1)[1] for line in capsys.readouterr().out.split()] == ["r9", "r10"]
+    assert where.main([str(tmp_path / "nothing")]) == where.main([]) == 2
 
 
 def test_each_study_says_how_it_is_called() -> None:

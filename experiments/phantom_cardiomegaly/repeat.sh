@@ -1,0 +1,5 @@
+# Makes the figures of this folder again, from the project's root; the arguments go to every training. Run by `make experiments`.
+set -e
+PY="${PY:-python}"
+"$PY" -m cfx.train -m name=phantom_cardiomegaly experiment=phantom_cardiomegaly seed=0,1,2 "$@"
+"$PY" experiments/freeze.py phantom_cardiomegaly multirun/phantom_cardiomegaly
