@@ -232,10 +232,12 @@ def settings_of(node: EvaluationNode, config: Config, smoke: bool) -> Settings:
 
 
 def run_figures(run: Run) -> dict[str, Any]:
-    """Return minutes, peak memory and steps of a training, for metrics.json."""
+    """Return how a run was trained, for metrics.json: its time and steps, commit, device and seed.
+
+    `peak_mib` is the greater of the training's and of this process's.
+    """
     environment = run.environment()
-    peak = max(peak_mib(), float(environment.get("peak_mib") or 0))
-    return {"minutes": environment.get("minutes"), "peak_mib": peak, "steps": environment.get("steps")}
+    return {**environment, "peak_mib": max(peak_mib(), float(environment.get("peak_mib") or 0))}
 
 
 class Progress:

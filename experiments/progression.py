@@ -25,7 +25,7 @@ from cfx.files import write_json
 from cfx.metrics.statistics import cluster_bootstrap, holm
 from cfx.metrics.validity import DOWN, UP
 from cfx.reporting import style
-from cfx.runs import Evaluation
+from cfx.runs import Evaluation, Run
 from experiments.ladder import evaluation_at
 
 Array = npt.NDArray[Any]
@@ -81,6 +81,13 @@ def follows(table: pd.DataFrame, values: Array, sign: int) -> dict[str, Any]:
     return {"mean": mean, "ci95": [low, high], "read": float(np.isfinite(ranks).mean())}
 
 
+def made_with(evaluation: Evaluation) -> dict[str, Any]:
+    """Commit, device and seed of the training: from the evaluation, or from the run in whose folder it lies."""
+    written = evaluation.metrics()["run"]
+    environment = written if written.get("commit") else Run(evaluation.path.parent).environment()
+    return {key: environment.get(key) for key in ("commit", "device", "seed")}
+
+
 def task_figures(evaluation: Evaluation) -> dict[str, Any]:
     """Curves and figures of one task.
 
@@ -97,7 +104,7 @@ def task_figures(evaluation: Evaluation) -> dict[str, Any]:
         "task": metrics["task"],
         "read_by": name,
         "n_patients": metrics["n_patients"],
-        "run": {key: metrics["run"].get(key) for key in ("commit", "device", "seed")},
+        "run": made_with(evaluation),
         **{key: metrics["validity"][key] for key in ("target_mae", "target_mae_worst", "monotone", "spans")},
     }
     for group in (UP, DOWN):

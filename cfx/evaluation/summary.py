@@ -40,6 +40,7 @@ CONTROL_KEYS = ("nothing", "nearest_real", "pixel_descent", "oracle")
 METHOD_KEYS = (
     "validity", "clinical", "oracle", "realism", "identity", "transfer", "null_test", "drift", "subgroups", "speed",
 )  # fmt: skip
+RUN_KEYS = ("minutes", "peak_mib", "steps", "commit", "device", "seed")
 KEYS = (
     "schema", "task", "data", "method", "split", "n_images", "n_patients", "blackbox", "anatomy", "detector", "run",
     *METHOD_KEYS, "controls", "warnings",
@@ -203,7 +204,7 @@ def summarise(
         data: name of the data set.
         method: name of the method.
         split: which part of the data.
-        run: minutes, peak_mib and steps, as far as known.
+        run: what is known of how the method was trained, by `RUN_KEYS`.
 
     Returns:
         A nested dict with the keys `KEYS`, ready for JSON.
@@ -224,7 +225,7 @@ def summarise(
         "blackbox": blackbox_section(collected.base, collected.prior, collected.latent, settings.seed),
         "anatomy": anatomy_section(collected.base, collected.repeat_error, settings.resamples, settings.seed),
         "detector": collected.detector or {"ap50": None},
-        "run": {name: about.get(name) for name in ("minutes", "peak_mib", "steps")},
+        "run": {name: about.get(name) for name in RUN_KEYS},
         **own,
         "controls": controls,
     }
