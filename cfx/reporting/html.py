@@ -210,8 +210,8 @@ def report_html(run: RunFiles) -> str:
     strips = ""
     if run.examples:
         explained = (
-            "Each row is one patient. The bar is the classifier's posterior, the white tick what was asked for; every "
-            "picture but the first was drawn by a model."
+            "Each row is one patient. The bar is the classifier's posterior, the probability it gives the finding; "
+            "the white tick is what was asked for. Every picture but the first was drawn by a model."
         )
         strips = f"<h2>The same patient, drawn again</h2><p class='note'>{explained}</p>" + strips_html(
             run.examples, LARGEST - fixed_size
