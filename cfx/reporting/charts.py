@@ -1,6 +1,7 @@
 """Two charts of an evaluation: what was asked against what was reached, and the CTR before against after."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -155,10 +156,13 @@ def ctr_figure(table: pd.DataFrame, sides: Sequence[str] = ("up", "down")) -> Fi
         x = left + number * (panel + gap)
         axes = figure.add_axes((x / width, 0.9 / height, panel / width, panel / height))
         _ctr_panel(axes, rows[rows["group"] == group], group, limits)
+    told = (
+        f"Grey band: ±{READING_FLOOR}, by which two readers differ on one image. Inside it nothing changed."
+    )
     figure.text(
         left / width,
-        0.2 / height,
-        f"Grey band: ±{READING_FLOOR}, by which two readers differ on one image. Inside it nothing changed.",
+        0.12 / height,
+        fill(told, 64 * len(groups)),  # letters that fit under a panel
         fontsize=8.2,
         color=QUIET,
         va="bottom",

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from cfx.reporting.charts import ctr_figure, validity_figure
+from cfx.reporting.glossary import WORDS
 from cfx.reporting.progression_widget import asset, source_hash
 from cfx.reporting.run_files import RunFiles, interval_at
 from cfx.reporting.sentences import limits, verdict, worse
@@ -56,7 +57,10 @@ def _numbers(run: RunFiles) -> str:
     ]
     made = [(fixed(value, digits), label) for value, digits, label in tiles if value is not None]
     cells = "".join(f"<div><b>{number}</b><span>{escape(label)}</span></div>" for number, label in made)
-    note = '<p class="note">Of two directions the worse one is shown.</p>'
+    told = ["Of two directions the worse one is shown."]
+    if run.value("oracle.ctr_mae") is not None:
+        told.append(f"Oracle: {WORDS['oracle']}.")
+    note = f'<p class="note">{escape(" ".join(told))}</p>'
     return f'<div class="numbers">{cells}</div>{note}' if cells else ""
 
 
@@ -140,7 +144,7 @@ def _how(run: RunFiles) -> str:
     seen: dict[str, str] = {}
     for name, value in rows:
         seen.setdefault(name, value)
-    table = Table("How it was run", ("", "value"), tuple(seen.items())).html()
+    table = f'<div class="wraps">{Table("How it was run", ("", "value"), tuple(seen.items())).html()}</div>'
     if not run.config:
         return table
     text = OmegaConf.to_yaml(OmegaConf.create(without_places(run.config)))
@@ -206,8 +210,8 @@ def report_html(run: RunFiles) -> str:
     strips = ""
     if run.examples:
         explained = (
-            "Each row is one patient. The bar is the classifier's posterior, the white tick what was asked for; every "
-            "picture but the first was drawn by a model."
+            "Each row is one patient. The bar is the classifier's posterior, the probability it gives the finding; "
+            "the white tick is what was asked for. Every picture but the first was drawn by a model."
         )
         strips = f"<h2>The same patient, drawn again</h2><p class='note'>{explained}</p>" + strips_html(
             run.examples, LARGEST - fixed_size

@@ -29,6 +29,7 @@ from cfx.reporting.tables import DASH, DIRECTIONS, Table, fixed
 
 Array = npt.NDArray[np.float64]
 RESAMPLES = 2000
+ALPHA = 0.05
 TRANSFER = "transfer flip"
 
 
@@ -66,8 +67,13 @@ class Difference:
 
     @property
     def ahead(self) -> bool | None:
-        """Whether the first run is better by an interval that excludes zero; None where it spans zero."""
+        """Whether the first run is better; None where that is not shown.
+
+        It is by an interval that excludes zero and, where there is a test, by the test after its correction.
+        """
         if self.low is None or self.high is None or self.low <= 0.0 <= self.high:
+            return None
+        if self.p_holm is not None and self.p_holm >= ALPHA:
             return None
         return (self.low > 0.0) == (self.better > 0)
 

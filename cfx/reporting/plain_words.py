@@ -1,9 +1,11 @@
 """The verdict on one drawn picture in words that need no manual (EVALUATION section 7)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cfx.reporting.style import READING_FLOOR
 
+AT_FULL = " at full resolution"
+"""Ends a reason that only the picture at the original's sharpness gives."""
 PLAIN = {
     "target missed": "the classifier does not give what it was asked for",
     "input unlike the training data": "the original is unlike the pictures this explainer was trained on",
@@ -36,6 +38,14 @@ _MOVED = {
 _UNMEASURED = "what the finding is read by is not measured here"
 
 
+def _clause(reason: str, words: Mapping[str, str]) -> str:
+    """A reason in words; what only the sharper picture gives says so."""
+    if reason.endswith(AT_FULL):
+        name = reason.removesuffix(AT_FULL)
+        return f"of the sharper picture that you see, {words.get(name, name)}"
+    return words.get(reason, reason)
+
+
 def plain_verdict(reasons: Sequence[str], checked: bool = True, read_by: str | None = "ctr") -> str:
     """One sentence a reader can act on.
 
@@ -47,7 +57,7 @@ def plain_verdict(reasons: Sequence[str], checked: bool = True, read_by: str | N
     """
     if reasons:
         words = _WORDS.get(read_by or "", PLAIN)
-        listed = "; ".join(words.get(reason, reason) for reason in reasons)
+        listed = "; ".join(_clause(reason, words) for reason in reasons)
         return f"Do not interpret this picture: {listed}."
     parts = ["the classifier gives what it was asked for", _MOVED.get(read_by or "", "")]
     parts += ["an independent classifier agrees" if checked else "", "" if read_by in _MOVED else _UNMEASURED]

@@ -320,10 +320,15 @@ const cfxProgression = (() => {
         verdict.classList.toggle("ok", said.ok);
       }
       const apart = typeof step.seen === "number" && Math.abs(step.seen - step.posterior) > 0.1;
-      remark.hidden = !apart;
-      if (apart) {
-        remark.textContent = `Of the sharper picture that you see the classifier says ${fixed(step.seen, 2)}; the numbers are of its own small view.`;
+      const remarks = [];
+      if (typeof step.limit === "number") {
+        remarks.push(`Limit: whatever is asked for, this run aims at no ${step.limit > step.target ? "less" : "more"} than ${fixed(step.limit, 2)}.`);
       }
+      if (apart) {
+        remarks.push(`Of the sharper picture that you see the classifier says ${fixed(step.seen, 2)}; the numbers are of its own small view.`);
+      }
+      remark.hidden = !remarks.length;
+      remark.textContent = remarks.join(" ");
       if (graph) graph.select(step);
     }
 

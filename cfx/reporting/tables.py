@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from cfx.reporting.glossary import glossary_html
 from cfx.reporting.run_files import interval_at, number_at
 
 DASH = "–"
@@ -19,6 +20,7 @@ def fixed(value: float | None, digits: int = 3, signed: bool = False) -> str:
     """A number with a fixed count of digits, or a dash for None."""
     if value is None:
         return DASH
+    value = round(value, digits) + 0.0  # no zero with a minus before it
     return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
 
 
@@ -60,7 +62,7 @@ class Table:
         return "\n".join([self.title, row(self.header), ruler, *(row(cells) for cells in self.rows), *note])
 
     def html(self) -> str:
-        """The table as an HTML fragment that scrolls sideways on a narrow screen."""
+        """The table as an HTML fragment that scrolls sideways on a narrow screen, with its words explained below."""
         head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in self.header)
         body = "".join(
             f'<tr><th scope="row">{escape(cells[0])}</th>'
@@ -69,10 +71,11 @@ class Table:
             for cells in self.rows
         )
         note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
+        words = glossary_html([*self.header, *(cell for row in self.rows for cell in row[:2])])
         return (
             f"<h3>{escape(self.title)}</h3>"
             f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div>{note}"
+            f"<tbody>{body}</tbody></table></div>{note}{words}"
         )
 
 

@@ -36,6 +36,17 @@ def test_before_after_takes_the_groups_question_and_skips_the_unmeasured(table: 
     assert len(down) == 19  # one of the twenty patients' images has no CTR
 
 
+def test_every_word_of_the_ctr_chart_lies_within_it(table: pd.DataFrame) -> None:
+    for sides in (["up"], ["up", "down"]):
+        figure = ctr_figure(table, sides)
+        assert figure is not None
+        frame = figure.bbox
+        for text in figure.texts:
+            box = text.get_window_extent()
+            assert frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0, text.get_text()
+        assert figure.texts
+
+
 def test_figures_are_drawn_and_nothing_is_drawn_from_nothing(table: pd.DataFrame) -> None:
     assert validity_figure(table) is not None
     assert ctr_figure(table) is not None

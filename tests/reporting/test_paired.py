@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,14 @@ def test_the_difference_and_its_test_agree_with_scipy(found: dict[tuple[str, str
     assert one.low is not None and one.high is not None and one.low < one.difference < one.high
     assert one.effect == pytest.approx((1 - reach).mean() / (1 - reach).std(ddof=1))
     assert one.ahead is True
+
+
+def test_what_the_corrected_test_does_not_show_is_not_claimed(
+    found: dict[tuple[str, str], Difference],
+) -> None:
+    one = replace(found["reach", UP], p_holm=0.049)
+    assert one.ahead is True
+    assert replace(one, p_holm=0.273).ahead is None and replace(one, p_holm=None).ahead is True
 
 
 def test_less_is_better_where_it_is_an_error(found: dict[tuple[str, str], Difference]) -> None:

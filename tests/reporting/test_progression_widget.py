@@ -102,6 +102,13 @@ def test_every_reason_has_plain_words() -> None:
     assert "0.027" in plain_verdict([]) and "independent" not in plain_verdict([], checked=False)
 
 
+def test_what_only_the_sharper_picture_tells_says_so() -> None:
+    said = plain_verdict(["target missed at full resolution"])
+    assert (
+        "of the sharper picture" in said and PLAIN["target missed"] in said and "full resolution" not in said
+    )
+
+
 def test_what_the_task_is_read_by_is_what_is_spoken_of() -> None:
     for reasons in ([], ["measurement not made"], ["shift under the reading floor"]):
         by_recess = plain_verdict(reasons, read_by="scp")

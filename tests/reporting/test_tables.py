@@ -10,12 +10,17 @@ from cfx.reporting.html import report_html
 from cfx.reporting.run_files import RunFiles, read_run
 from cfx.reporting.sentences import limits, verdict
 from cfx.reporting.summary_text import summary_text
-from cfx.reporting.tables import controls_table, direction_table, parts_table, transfer_share
+from cfx.reporting.tables import controls_table, direction_table, fixed, parts_table, transfer_share
 from cfx.runs import Run
 
 
 def run_of(metrics: dict[str, Any]) -> RunFiles:
     return RunFiles(Path("evaluation"), metrics, pd.DataFrame(), config={"task": {"finding": "Cardiomegaly"}})
+
+
+def test_a_number_that_rounds_to_zero_has_no_minus() -> None:
+    assert fixed(-0.0004, 2) == "0.00" and fixed(-0.0004, 2, signed=True) == "+0.00"
+    assert fixed(-0.006, 2) == "-0.01" and fixed(None) == "–"
 
 
 def test_controls_stand_beside_the_method_and_empty_columns_are_left_out(metrics: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -15,6 +16,7 @@ from cfx.viewer.study_making import make_study
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from browsing import launched
 from visit import HOST, SMALL, candidates, toy_tools
 
 
@@ -44,3 +46,9 @@ def study(made_study: Path, tmp_path: Path) -> Study:
     """The study, a fresh copy for each test."""
     shutil.copytree(made_study, tmp_path / "study")
     return Study.open(tmp_path / "study")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser."""
+    yield from launched()

@@ -77,6 +77,17 @@ def test_what_is_looked_at_keeps_the_originals_sharpness_where_it_can(tools: Too
     assert [s.reading.posterior for s in steps] == pytest.approx(list(sharp.seen[1:]), abs=0.06)  # type: ignore[arg-type]
 
 
+def test_a_sharper_picture_of_which_the_black_box_says_something_else_is_not_interpreted(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = show(grey(300, 240), "x", tools, (0.1, 0.5, 0.9))
+    assert "target missed" not in " ".join(plain.reasons[2])
+    monkeypatch.setattr("cfx.viewer.progression._posteriors", lambda pictures, tools: [0.6] * len(pictures))
+    shown = show(grey(300, 240), "x", tools, (0.1, 0.5, 0.9))
+    assert shown.reasons[2] == (*plain.reasons[2], "target missed at full resolution")
+    assert "of the sharper picture" in progression_json(shown)["steps"][2]["verdict"]["text"]
+
+
 def test_a_picture_of_the_runs_own_size_is_shown_as_it_was_scored(tools: Tools) -> None:
     shown = show(grey(SIZE, SIZE), "x", tools)
     assert shown.seen == (None,) * 22 and shown.pictures[0].shape == (VIEW, VIEW)
