@@ -111,7 +111,7 @@ class Entry:
         metrics: its `metrics.json`.
         detail: what tells it from others of the same method, such as a multirun's overrides.
         place: its folder, None where it is known by its numbers alone.
-        overrides: of its job in a multirun, without the multirun's name.
+        overrides: of its job in a multirun, without the multirun's name and what all its jobs were given.
     """
 
     name: str
@@ -173,7 +173,7 @@ def read_entries(values: Sequence[str]) -> list[Entry]:
 
 
 def read_multirun(folder: str) -> list[Entry]:
-    """Read the evaluations of a multirun's jobs, in their order.
+    """Read the evaluations of a multirun's jobs, in their order, each told by what not all jobs were given.
 
     Raises:
         MissingPath: no such folder, or a job's run is gone. WrongLayout: it is not a multirun's folder.
@@ -184,10 +184,14 @@ def read_multirun(folder: str) -> list[Entry]:
         problem = "no job in it has written a run.json, so it is no finished multirun"
         raise WrongLayout("multirun", folder, problem, "give the folder that cfx.train -m has made")
     entries: dict[Path, Entry] = {}
-    for job in jobs:
-        told = read_json(job)
+    written = [read_json(job) for job in jobs]
+    given = [tuple(told.get("overrides") or ()) for told in written]
+    common = (
+        {each for each in given[0] if all(each in others for others in given)} if len(given) > 1 else set()
+    )
+    for told, own in zip(written, given, strict=True):
         place = open_evaluation(str(told["run"]))
-        overrides = tuple(each for each in told.get("overrides") or () if not each.startswith("name="))
+        overrides = tuple(each for each in own if each not in common and not each.startswith("name="))
         entry = Entry(Run(told["run"]).name, place.metrics(), " ".join(overrides), place, overrides)
         entries.setdefault(place.path.resolve(), entry)
     return list(entries.values())

@@ -134,7 +134,7 @@ def test_the_jobs_of_a_multirun_are_read_in_order(full: dict[str, Any], tmp_path
         run = run_of(tmp_path / f"run{number}", full)
         job = tmp_path / "multi" / str(number)
         job.mkdir(parents=True)
-        told = {"run": str(run), "overrides": [f"seed={number}", "name=multi"]}
+        told = {"run": str(run), "overrides": [f"seed={number}", "experiment=small_phantom", "name=multi"]}
         (job / "run.json").write_text(json.dumps(told))
     assert [entry.detail for entry in read_multirun(str(tmp_path / "multi"))] == [
         "seed=0",
