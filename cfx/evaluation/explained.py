@@ -203,7 +203,12 @@ class Explained:
         )
 
     def numbers(self) -> dict[str, Any]:
-        """All numbers as they go to ``numbers.json``."""
+        """All numbers as they go to ``numbers.json``.
+
+        Of the original, of its redrawing and of each step the posterior, what was measured, and for a step its verdict;
+        what all of it went by beside them: `read_by` with `reading_floor`, and `thresholds` of the independent
+        classifier and of familiarity, each with its source (see `cfx.evaluation.explain_tools.thresholds`).
+        """
         steps = []
         for step in self.steps:
             row: dict[str, Any] = {"target": step.target, "limit": step.limit}
