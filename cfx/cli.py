@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -161,6 +163,25 @@ def _arguments_seen(arguments: Sequence[str]) -> Iterator[None]:
         sys.argv = before
 
 
+def _jobs_of(config_name: str, arguments: Sequence[str], directory: str | None) -> list[DictConfig]:
+    """Return the configuration of every job of a multirun whose jobs are known before it starts.
+
+    None of a single run, of a search that picks its jobs as it goes, and where Hydra's own flags choose the files.
+    """
+    flags = get_args_parser().parse_args(list(arguments))
+    if not flags.multirun or flags.config_dir or flags.config_path or flags.config_name:
+        return []
+    parsed = OverridesParser.create().parse_overrides(flags.overrides)
+    if any(each.is_sweep_override() and not each.is_discrete_sweep() for each in parsed):
+        return []
+    jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+    with _fresh_hydra(directory):
+        first = hydra.compose(config_name, overrides=jobs[0], return_hydra_config=True)
+    if not str(first.hydra.sweeper._target_).endswith(".BasicSweeper"):
+        return []
+    return [compose(config_name, job, directory) for job in jobs]
+
+
 def run_verb(
     body: Body,
     config_name: str,
@@ -168,6 +189,7 @@ def run_verb(
     *,
     forward: bool = False,
     directory: str | None = None,
+    check: Callable[[DictConfig], None] | None = None,
 ) -> int:
     """Run one verb on the command line's arguments and return the exit code.
 
@@ -178,6 +200,8 @@ def run_verb(
         forward: collect the arguments that are not keys of this verb's YAML into `cfg.overrides` (a list, as
             typed) for the run's own configuration, instead of refusing them.
         directory: another configuration folder than the installed one.
+        check: sees the configuration of every job of a multirun before the first one starts, and raises what
+            would end one of them.
 
     Returns:
         0 when all went well, 2 after a user's mistake (one line on stderr), 130 after an interruption. Defects
@@ -193,6 +217,14 @@ def run_verb(
     def line_of(error: Exception, composed: bool) -> str | None:
         known = explain_error(error, typed, lambda: _known_keys(config_name, typed, directory), composed)
         return None if known is None else str(known)
+
+    def mistake_in(error: Exception) -> _Stop | None:
+        """The user's mistake that ended a running verb; None where it is a defect, which is marked as one."""
+        line = line_of(error, composed=True)
+        if line is not None:
+            return _Stop(line)
+        setattr(error, _DEFECT, True)
+        return None
 
     try:
         others: list[str] = []
@@ -212,14 +244,22 @@ def run_verb(
                 with _arguments_seen(typed):
                     return body(cfg)
             except Exception as error:
-                line = line_of(error, composed=True)
-                if line is None:
-                    setattr(error, _DEFECT, True)
+                mistake = mistake_in(error)
+                if mistake is None:
                     raise
-                raise _Stop(line) from None
+                raise mistake from None
 
         quoted = quote_arguments(mine)
         _parse_flags(quoted)
+        if check is not None:
+            for known in _jobs_of(config_name, quoted, directory):
+                try:
+                    check(known)
+                except Exception as error:
+                    mistake = mistake_in(error)
+                    if mistake is None:
+                        raise
+                    raise mistake from None
         with _arguments_seen(quoted):
             command = hydra.main(
                 version_base="1.3", config_path=directory or conf_dir(), config_name=config_name
@@ -240,13 +280,15 @@ def run_verb(
     return 0
 
 
-def verb(config_name: str, *, forward: bool = False) -> Callable[[Body], Callable[[], None]]:
+def verb(
+    config_name: str, *, forward: bool = False, check: Callable[[DictConfig], None] | None = None
+) -> Callable[[Body], Callable[[], None]]:
     """Make a function of a configuration into a command; see `run_verb` for what it is wrapped in."""
 
     def decorate(body: Body) -> Callable[[], None]:
         @functools.wraps(body)
         def command() -> None:
-            code = run_verb(body, config_name, forward=forward)
+            code = run_verb(body, config_name, forward=forward, check=check)
             if code:
                 sys.exit(code)
 

@@ -3,6 +3,9 @@
 python -m cfx.explain run=runs/cardiomegaly-phantom-explainer-0123abcd input=chest.png output=out
 python -m cfx.explain run=pretrained/nih_cardiomegaly input=folder_of_images
 python -m cfx.explain run=pretrained/nih_cardiomegaly input=chest.dcm dicom=true identifiers=keep
+
+The numbers.json of each image holds every number with what its verdicts went by: the reading floor of what the task is
+read by, and under `thresholds` those of the independent classifier and of familiarity, with where each is from.
 """
 
 import sys
@@ -39,7 +42,6 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     """
     from cfx.evaluation.explain_tools import Tools
     from cfx.evaluation.familiarity import Familiarity
-    from cfx.loading import DEFAULT_THRESHOLD
     from cfx.reporting.explained_figure import draw_difference, draw_explained
     from cfx.reporting.film import draw_gif, draw_mp4, video_problem
     from cfx.reporting.outlines_figure import draw_outlines
@@ -54,7 +56,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
             "run", str(loaded.run.path), "has no segmenter to measure with", "train it with anatomy=trained"
         )
     familiar = Familiarity.load(loaded.run)
-    threshold = threshold_of(loaded)
+    threshold, threshold_source = threshold_of(loaded)
     task = loaded.config.get("task") or {}
     ratio = task.get("measurement") == "ctr"
     finder = finder_of(loaded)
@@ -73,8 +75,10 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
         transfer=loaded.transfer,
         size=int(loaded.config["data"]["size"]),
         run=loaded.run.name,
-        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+        threshold=threshold,
+        threshold_source=threshold_source,
         familiar=None if familiar is None else familiar.to(next(loaded.blackbox.buffers()).device),
+        limits=None if familiar is None else (float(familiar.limits[0]), float(familiar.limits[1])),
         draw=draw_explained if wanted("progression") else None,
         pictures=dict(each for name, each in drawn.items() if wanted(name)),
         views=tuple(loaded.config["data"].get("views") or ()),
@@ -85,18 +89,26 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     )
 
 
-def threshold_of(loaded: "LoadedRun") -> float | None:
-    """Return the posterior from which on the independent classifier calls the finding, None where nobody chose one.
+def threshold_of(loaded: "LoadedRun") -> tuple[float, str]:
+    """Return the posterior from which on the independent classifier calls the finding, and who chose it.
 
     Validation patients chose it (see `cfx.calibrating`); an evaluation of the run names the one that it went by.
+
+    Returns:
+        the threshold and a key of `cfx.evaluation.explain_tools.THRESHOLD_SOURCES`; 0.5 by `default` where nobody did.
     """
+    from cfx.loading import DEFAULT_THRESHOLD
     from cfx.reporting.run_files import number_at
 
-    if loaded.transfer is None:
-        return None
-    known = number_at(loaded.run.part("transfer").calibration(), "threshold")
-    measured = loaded.run.evaluation
-    return number_at(measured.metrics(), "transfer.threshold") if known is None and measured.done else known
+    if loaded.transfer is not None:
+        known = number_at(loaded.run.part("transfer").calibration(), "threshold")
+        if known is not None:
+            return known, "calibration"
+        measured = loaded.run.evaluation
+        known = number_at(measured.metrics(), "transfer.threshold") if measured.done else None
+        if known is not None:
+            return known, "evaluation"
+    return DEFAULT_THRESHOLD, "default"
 
 
 def finder_of(loaded: "LoadedRun") -> "Finder | None":
@@ -238,7 +250,7 @@ def main(config: DictConfig) -> None:
     problem = video_problem() if "mp4" in pictures else None
     if problem:
         print(problem, file=sys.stderr)
-    if loaded.transfer is not None and threshold_of(loaded) is None:
+    if loaded.transfer is not None and tools.threshold_source == "default":
         note = "the independent classifier calls the finding from 0.5 on: no validation patients chose its threshold"
         print(f"warning: {note}", file=sys.stderr)
     root = place if place.is_dir() else place.parent

@@ -5,7 +5,8 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,25 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder with its parents; what of them was made here and is empty at the end goes again.
+
+    Raises:
+        OSError: it can not be made.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for place in made:  # the innermost first
+            try:
+                place.rmdir()
+            except OSError:  # something is in it
+                break
 
 
 def write_text(path: Path, text: str) -> None:

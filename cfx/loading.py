@@ -75,8 +75,10 @@ def check_given(config: Config) -> list[str]:
 
     Raises:
         MissingPath: naming `blackbox.path`, `anatomy.path`, `anatomy.judge_path` or their like of the detector.
-        CheckpointMismatch: it is of another finding, or of another kind of model.
-        BadValue: `blackbox.prior`, or a detector that knows phantoms alone would score real X-rays.
+        CheckpointMismatch: it is of another finding, or of another kind of model; a program takes no such pictures.
+        WrongLayout: the file of an exported black box is neither of TorchScript nor of torch.export.
+        BadValue: `blackbox.prior`, an output that a program has not got, or a detector that knows phantoms alone would
+            score real X-rays.
     """
     blackbox, anatomy = config["blackbox"], config["anatomy"]
     prior = blackbox.get("prior")
@@ -88,7 +90,8 @@ def check_given(config: Config) -> list[str]:
         black_box_of(run, config["task"]["finding"])
         given["blackbox"] = run.config
     elif blackbox["kind"] == "exported":
-        exported_file(blackbox)
+        # Tried as it will be, or a file of something else would be refused when the other classifier is trained.
+        from_exported(exported_file(blackbox), finding=config["task"]["finding"], **box_settings(blackbox))
     elif blackbox["kind"] == "torchxrayvision" and blackbox.get("path"):
         _given_file(blackbox, "give a file of weights")
     for role, key in (("segmenter", "path"), ("judge", "judge_path")):

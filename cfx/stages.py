@@ -59,10 +59,8 @@ class Session:
 
     def run(self) -> Run:
         """Make whatever is missing, in order, and return the finished run."""
-        if not chain.is_part(self.config):
-            for warning in check_given(self.config):
-                _say(f"warning: {warning}")
-            assembly.check_objective(self.config)
+        for warning in self.refuse():
+            _say(f"warning: {warning}")
         run, stages = chain.agreed_plan(self.config, self.root)
         with run.lock() if rank() == 0 else _Nothing():
             if rank() == 0:
@@ -76,6 +74,35 @@ class Session:
             if rank() == 0:
                 run.mark_finished()
         return run
+
+    def refuse(self) -> list[str]:
+        """Refuse what would only be noticed when something has been trained or written for it.
+
+        Returns:
+            Warnings, see `check_given`.
+
+        Raises:
+            UserError: a part that is given, the objective, or a data set that something is still to be made from.
+        """
+        warnings = []
+        if not chain.is_part(self.config):
+            warnings = check_given(self.config)
+            assembly.check_objective(self.config)
+        if rank() == 0:
+            self._check_data()
+        return warnings
+
+    def _check_data(self) -> None:
+        """Read the tables of the data sets that unfinished stages need; a phantom is only written by them."""
+        parts = {} if chain.is_part(self.config) else chain.part_configs(self.config)
+        own = chain.own_config(self.config)
+        needed: list[Config] = []
+        for stage in chain.plan(self.config, self.root):
+            data = parts.get(stage.role, own)["data"]
+            if stage.state not in ("reuse", "none") and data not in needed and not chain.is_phantom(data):
+                needed.append(data)
+        for data in needed:
+            assembly.source({"data": data}).frame()
 
     def _work(self, stage: Stage, run: Run) -> None:
         """Do one stage; the ranks beside 0 join trainings only, and wait for what rank 0 makes before them."""

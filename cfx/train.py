@@ -20,7 +20,24 @@ if TYPE_CHECKING:
     from cfx.runs import Run
 
 
-@verb("train")
+def check_job(config: DictConfig) -> None:
+    """Refuse what one job of a multirun would be refused for, without looking at files: those may be elsewhere.
+
+    Raises:
+        UserError: see `cfx.schema.check` and `cfx.assembly.check_objective`.
+    """
+    from cfx import assembly, chain
+    from cfx.schema import check
+
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    known = {str(key): value for key, value in plain.items()}
+    check(known)
+    if not chain.is_part(known):
+        assembly.check_objective(known)
+
+
+@verb("train", check=check_job)
 def main(config: DictConfig) -> tuple[float, float] | float | None:
     """Run the chain of a `conf/train.yaml` configuration.
 

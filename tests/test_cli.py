@@ -11,7 +11,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from cfx.cli import compose, devices_per_job, own_keys, run_verb
-from cfx.errors import MissingPath, UserError
+from cfx.errors import BadValue, MissingPath, UserError
 from cfx.help_text import help_text
 
 TRAIN = """
@@ -174,6 +174,35 @@ def test_a_multirun_sweeps_keys_but_not_paths(conf: str) -> None:
         ("edema", 1),
     ]
     assert {c.data.root for c in configs} == {"a,b"}
+
+
+def test_all_jobs_of_a_multirun_are_checked_before_the_first_starts(
+    conf: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[DictConfig] = []
+    checked: list[tuple[str, int]] = []
+
+    def check(cfg: DictConfig) -> None:
+        checked.append((cfg.task.name, cfg.seed))
+        if cfg.seed == 1 and cfg.task.name == "edema":
+            raise BadValue("seed", cfg.seed, "does not suit edema", "give another")
+
+    arguments = ["-m", "task=cardiomegaly,edema", "seed=0,1", "data.root=a,b"]
+    assert run_verb(ran.append, "train", arguments, directory=conf, check=check) == 2
+    assert "seed=1: does not suit edema; give another" in line(capsys)
+    assert checked == [("cardiomegaly", 0), ("cardiomegaly", 1), ("edema", 0), ("edema", 1)]
+    assert ran == [] and os.listdir(".") == []
+    assert run_verb(ran.append, "train", ["-m", "seed=0,2"], directory=conf, check=check) == 0
+    assert [cfg.seed for cfg in ran] == [0, 2]
+
+
+def test_a_defect_in_the_check_is_raised_and_a_single_run_checks_itself(conf: str) -> None:
+    def check(cfg: DictConfig) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_verb(print, "train", ["-m", "seed=0,1"], directory=conf, check=check)
+    assert run_verb(lambda cfg: None, "train", ["seed=1"], directory=conf, check=check) == 0
 
 
 def test_further_processes_see_what_was_typed(conf: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import cfx.explain
 import cfx.loading
 from cfx.classifiers.blackbox import BlackBox
+from cfx.evaluation.familiarity import Familiarity
 from cfx.explainers.base import Counterfactual, Explainer
 from cfx.metrics.clinical import READING_FLOOR
 from cfx.runs import Run
@@ -228,13 +229,52 @@ def with_transfer(folder: Path, calibrated: float | None = None, evaluated: floa
 
 
 @pytest.mark.parametrize(
-    ("calibrated", "evaluated", "threshold"),
-    [(0.31, None, 0.31), (0.31, 0.5, 0.31), (None, 0.42, 0.42), (None, None, 0.5)],
+    ("calibrated", "evaluated", "threshold", "source"),
+    [
+        (0.31, None, 0.31, "calibration"),
+        (0.31, 0.5, 0.31, "calibration"),
+        (None, 0.42, 0.42, "evaluation"),
+        (None, None, 0.5, "default"),
+    ],
 )
 def test_the_independent_classifier_keeps_the_threshold_that_its_patients_chose(
-    tmp_path: Path, calibrated: float | None, evaluated: float | None, threshold: float
+    tmp_path: Path, calibrated: float | None, evaluated: float | None, threshold: float, source: str
 ) -> None:
-    assert cfx.explain.tools_of(with_transfer(tmp_path, calibrated, evaluated)).threshold == threshold
+    tools = cfx.explain.tools_of(with_transfer(tmp_path, calibrated, evaluated))
+    assert (tools.threshold, tools.threshold_source) == (threshold, source)
+
+
+def test_the_numbers_name_the_thresholds_that_the_verdict_went_by(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "one.png")
+    made = with_transfer(tmp_path / "made", 0.31)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (250, 16, 16), dtype=np.uint8)
+    familiar = Familiarity.fit(pixels[:220], pixels[220:])
+    assert familiar is not None
+    familiar.save(made.run)
+    monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device: made)
+    arguments = (
+        "run=run",
+        "input=one.png",
+        "targets=[0,1]",
+        "pictures=[]",
+        "full_resolution=[]",
+        "output=out",
+    )
+    assert run_it(monkeypatch, *arguments) == 0
+    found = json.loads((tmp_path / "out" / "one" / "numbers.json").read_text())["thresholds"]
+    assert found["transfer"] == {"value": 0.31, "source": "validation patients, when the run was trained"}
+    limits = (found["familiarity"]["q"], found["familiarity"]["t_squared"])
+    assert limits == pytest.approx(familiar.limits.tolist()) and "99%" in found["familiarity"]["source"]
+    # without either there is nothing to name, and another threshold is another result
+    made.transfer = None
+    (made.run.part("familiarity").weights_file).unlink()
+    assert run_it(monkeypatch, *arguments) == 0
+    found = json.loads((tmp_path / "out" / "one" / "numbers.json").read_text())["thresholds"]
+    assert found == {"transfer": None, "familiarity": None}
 
 
 def test_a_threshold_that_nobody_chose_is_warned_of(

@@ -1,6 +1,7 @@
 """External black boxes: what a user sets survives the way through a run's folder, which then needs nothing outside."""
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from cfx.classifiers.networks import TransferNet
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
 from cfx.cli import compose
-from cfx.errors import MissingPath
+from cfx.errors import BadValue, MissingPath, WrongLayout
 from cfx.loading import check_given, external_part, load_black_box, patient_warnings
 from cfx.runs import Run
 
@@ -131,3 +132,17 @@ def test_a_given_black_box_that_saw_other_patients_is_warned_of(
     found = check_given(config(*data, *given, "seed=1"))
     assert len(found) == int(warned)
     assert all(line.startswith("blackbox: ") and "seed 0 and not 1" in line for line in found)
+
+
+def test_an_exported_file_is_tried_before_anything_is_trained(tmp_path: Path) -> None:
+    text, archive = tmp_path / "notes.txt", tmp_path / "letters.zip"
+    text.write_text("no program")
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("archive_format", "letters")
+    for file in (text, archive):
+        with pytest.raises(WrongLayout, match=r"blackbox\.path=.*is no TorchScript or torch\.export file"):
+            check_given(config("blackbox=exported", f"blackbox.path='{file}'"))
+    asked = ["blackbox=exported", f"blackbox.path='{exported(tmp_path)}'", "blackbox.channels=3"]
+    with pytest.raises(BadValue, match=r"blackbox\.index=7: the network has 3 outputs"):
+        check_given(config(*asked, "blackbox.index=7"))
+    assert check_given(config(*asked)) == []

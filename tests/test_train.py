@@ -103,12 +103,20 @@ def test_another_data_set_needs_a_folder_of_its_own(smoke: Run, place: Path) -> 
         (["blackbox=checkpoint", "blackbox.path=/nowhere"], "blackbox.path"),
         (["blackbox=exported", "blackbox.path=/nowhere.pt"], "blackbox.path"),
         (["blackbox=checkpoint", "blackbox.path=pretrained/nih_cardiomegaly"], "model=explainer"),
+        (["blackbox=exported", "blackbox.path=notes.txt"], "is no TorchScript or torch.export file"),
+        (["data=table", "data.root=empty"], "table.csv"),
+        (["-m", "seed=0,abc"], "seed='abc': is not a whole number"),
+        (["-m", "loss.change=1.0,-2.0"], "loss.change=-2.0: is negative"),
         (["anatomy=checkpoint", "anatomy.path=pretrained/nih_cardiomegaly"], "anatomy.path"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], named: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no program")
+    (tmp_path / "empty").mkdir()
     done = cfx("train", *arguments, "trainer=smoke", cwd=tmp_path)
     assert done.returncode == 2, done.stderr[-2000:]
+    # before anything is planned, trained or written
+    assert done.stdout == "" and sorted(os.listdir(tmp_path)) == ["empty", "notes.txt"]
     lines = done.stderr.strip().splitlines()
     assert lines[-1].startswith("error: ") and named in lines[-1] and "Traceback" not in done.stderr
 

@@ -19,21 +19,20 @@ from torch.utils.data import DataLoader
 from cfx.data import loading
 from cfx.data.annotations import Annotations
 from cfx.data.attributes import ATTRIBUTES, with_attributes
+from cfx.data.balance import BALANCES, drawn_quantiles, groups_of
 from cfx.data.batch import Batch
-from cfx.data.boxes import Boxes, BoxTable, carry_devices, known_boxes
+from cfx.data.boxes import Boxes, BoxTable, known_boxes
 from cfx.data.dataset import ChestXrayDataset, Transform
 from cfx.data.frames import VIEWS
 from cfx.data.labels import apply_policy, check_findings, check_positives
 from cfx.data.sampler import StepSampler
 from cfx.data.source import MaskTable, Source
 from cfx.data.splits import Splits, patient_hash
-from cfx.errors import BadValue, EmptySplit, TooFewPositives, UnknownChoice, nearest
-from cfx.metrics.validity import HIGH, LOW
+from cfx.errors import BadValue, EmptySplit, UnknownChoice, nearest
 
 log = logging.getLogger(__name__)
 
 SPLITS: Final = ("train", "valid", "test")
-_BINS: Final = 10
 
 
 class ChestXrayDataModule(pl.LightningDataModule):
@@ -108,9 +107,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         for extra in extras:
             _check_choice("data.extras", extra, ("masks", "devices", "boxes"))
         if balance is not None:
-            _check_choice(
-                "data.balance", balance, ("finding", "posterior", "posterior_root", "extremes", "devices")
-            )
+            _check_choice("data.balance", balance, BALANCES)
         if not 8 <= size <= 4096:
             raise BadValue("data.size", size, "not a size for a picture", "give 8 to 4096 pixels")
         if not 0 < balance_share < 1:
@@ -298,7 +295,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
         """Return the order in which a split is gone through by this process."""
         trainer = self.trainer
         rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        groups, shares = self._groups(dataset) if training else (None, None)
+        groups, shares = self._balance(dataset) if training else (None, None)
         return StepSampler(
             dataset,
             self.batch_size,
@@ -309,34 +306,6 @@ class ChestXrayDataModule(pl.LightningDataModule):
             rank=rank,
             world=world,
         )
-
-    def _groups(self, dataset: ChestXrayDataset) -> tuple[Any, Any]:
-        """Return the groups between which draws are balanced, or None and None."""
-        if self.balance == "finding":
-            if self.finding is None:
-                raise BadValue(
-                    "data.balance", self.balance, "there is no finding", "name one in data.findings"
-                )
-            column = self.findings.index(self.finding)
-            positive = (dataset.labels[:, column] == 1.0).astype(np.int64)
-            return positive, np.array([1 - self.balance_share, self.balance_share])
-        if self.balance == "devices":
-            return carry_devices(dataset.boxes or []), np.array([1 - self.balance_share, self.balance_share])
-        if self.balance in ("posterior", "posterior_root", "extremes"):
-            if dataset.posterior is None:
-                raise BadValue(
-                    "data.balance", self.balance, "no posterior is known", "annotate with a black box first"
-                )
-            known = np.isfinite(dataset.posterior)
-            if self.balance == "extremes":
-                return _extremes(np.where(known, dataset.posterior, 0.5)), np.array([0.5, 0.5])
-            bins = np.minimum(np.floor(np.where(known, dataset.posterior, 0) * _BINS), _BINS - 1)
-            groups = np.where(known, bins, -1).astype(np.int64)
-            if self.balance == "posterior":
-                return groups, np.full(_BINS, 1 / _BINS)
-            root = np.sqrt(np.bincount(groups[groups >= 0], minlength=_BINS))
-            return groups, root / root.sum()
-        return None, None
 
     def posteriors(self, count: int = 1001) -> npt.NDArray[np.float32]:
         """Return what the black box says of training pictures in the shares in which they are drawn.
@@ -355,17 +324,11 @@ class ChestXrayDataModule(pl.LightningDataModule):
             raise BadValue(
                 "data", self.source.name, "no posterior is known", "annotate with a black box first"
             )
-        known = np.isfinite(dataset.posterior)
-        weights = known.astype(np.float64)
-        groups, shares = self._groups(dataset)
-        if groups is not None:
-            sizes = np.bincount(groups[groups >= 0], minlength=len(shares))
-            weights *= np.where(groups >= 0, (shares / np.maximum(sizes, 1))[groups], 0.0)
-        order = np.argsort(dataset.posterior[known], kind="stable")
-        sorted_, mass = dataset.posterior[known][order], np.cumsum(weights[known][order])
-        levels = (np.arange(count) + 0.5) / count * mass[-1]
-        found: npt.NDArray[np.float32] = sorted_[np.searchsorted(mass, levels).clip(0, len(sorted_) - 1)]
-        return found.astype(np.float32)
+        return drawn_quantiles(dataset.posterior, *self._balance(dataset), count)
+
+    def _balance(self, dataset: ChestXrayDataset) -> tuple[Any, Any]:
+        """Return the groups of training pictures and their shares, or None and None."""
+        return groups_of(self.balance, self.balance_share, dataset, self.finding)
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         """Return training batches, augmented, entered where a resumed run left off."""
@@ -408,24 +371,6 @@ class ChestXrayDataModule(pl.LightningDataModule):
         # Lightning only knows of loaders that keep their own place; here the sampler is set to it
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         self._step = int(state_dict["step"])
-
-
-def _extremes(posterior: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Return 0 for the pictures that a black box calls clearly negative, 1 for the clearly positive, -1 for the rest.
-
-    Raises:
-        TooFewPositives: one side is empty.
-    """
-    group = np.where(posterior < LOW, 0, np.where(posterior > HIGH, 1, -1)).astype(np.int64)
-    for side, where in ((0, f"under {LOW}"), (1, f"over {HIGH}")):
-        if not (group == side).any():
-            raise TooFewPositives(
-                "model.fit.balance",
-                "extremes",
-                f"the black box says {where} of no training picture",
-                "take another model, or a black box that is surer",
-            )
-    return group
 
 
 def _check_choice(argument: str, value: str, choices: Sequence[str]) -> None:

@@ -126,7 +126,8 @@ class ClinicalCallback(Callback):
                 few = np.unique(np.linspace(0, len(some) - 1, self.shown).round().astype(int))
                 self._show(trainer, sheet(some[few], drawn[few]))
         found = {f"valid/{name}": value for name, value in validity.compute().items()}
-        found |= {f"valid/ctr_{name}": value for name, value in shifts.compute().items()}
+        if self.judge is not None:
+            found |= {f"valid/ctr_{name}": value for name, value in shifts.compute().items()}
         known = {name: value.float() for name, value in found.items() if torch.isfinite(value)}
         pl_module.log_dict(known, on_epoch=True, sync_dist=False)
 

@@ -8,7 +8,7 @@ are at most a batch of originals and one picture at full resolution.
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from cfx.evaluation.explaining import (
 )
 from cfx.evaluation.image_files import find_images, folder_names
 from cfx.evaluation.large_pictures import check_dicom, write_large
-from cfx.files import read_json, write_atomic, write_json
+from cfx.files import new_folder, read_json, write_atomic, write_json
 
 MOST_PIXELS = 48_000_000
 """Pixels of originals from which on a batch is not filled any further: four large detectors, 192 MB."""
@@ -100,7 +100,16 @@ def explain_one(path: Path, name: str, folder: Path, tools: Tools, settings: Set
 
 
 def _write(opened: Opened, drawn: Drawn, tools: Tools, settings: Settings, spent: float) -> Explained:
-    """Writes a file's folder: what was there before goes first, ``numbers.json`` comes last."""
+    """Writes a file's folder: what was there before goes first, ``numbers.json`` comes last; none is left empty."""
+    try:
+        return _write_all(opened, drawn, tools, settings, spent)
+    except BaseException:
+        with suppress(OSError):  # a folder with something in it, or none
+            opened.folder.rmdir()
+        raise
+
+
+def _write_all(opened: Opened, drawn: Drawn, tools: Tools, settings: Settings, spent: float) -> Explained:
     began = time.perf_counter()
     _clear(opened.folder)
     sha256 = _digest(opened.path)
@@ -179,7 +188,7 @@ def explain_files(
     Args:
         paths: the image files (`find_images`).
         root: the folder that their names are told from; the file's own folder for a single file.
-        output: one folder a file is made in it, and ``summary.csv`` at the end.
+        output: one folder a file is made in it, and ``summary.csv`` at the end; it is not left behind empty.
         tools: the run's parts.
         settings: what the user set.
         echo: told a line after each file.
@@ -195,24 +204,23 @@ def explain_files(
     """
     if settings.dicom:
         check_dicom()
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadValue(
-            "output", str(output), f"can not be made ({error.strerror})", "give a folder you may write in"
-        ) from error
     outcomes: dict[int, Outcome] = {}
-    try:
-        for place, outcome in _outcomes(paths, root, output, tools, settings):
-            outcomes[place] = outcome
-            echo(f"{len(outcomes)}/{len(paths)} {outcome_line(outcome)}")
-    except KeyboardInterrupt:
-        _summarise(outcomes, output)
-        told = (
-            f"interrupted: {len(outcomes)} of {len(paths)} images done; the same command goes on from there"
-        )
-        raise KeyboardInterrupt(told) from None
-    return _summarise(outcomes, output)
+    with ExitStack() as stack:
+        try:
+            # Made before the first picture is drawn, so that a place that can not be written to is told at once.
+            stack.enter_context(new_folder(output))
+        except OSError as error:
+            problem = f"can not be made ({error.strerror})"
+            raise BadValue("output", str(output), problem, "give a folder you may write in") from error
+        try:
+            for place, outcome in _outcomes(paths, root, output, tools, settings):
+                outcomes[place] = outcome
+                echo(f"{len(outcomes)}/{len(paths)} {outcome_line(outcome)}")
+        except KeyboardInterrupt:
+            _summarise(outcomes, output)
+            done = f"{len(outcomes)} of {len(paths)} images done"
+            raise KeyboardInterrupt(f"interrupted: {done}; the same command goes on from there") from None
+        return _summarise(outcomes, output)
 
 
 def _summarise(outcomes: Mapping[int, Outcome], output: Path) -> list[Outcome]:

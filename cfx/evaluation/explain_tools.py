@@ -13,11 +13,18 @@ from cfx.classifiers.blackbox import BlackBox
 from cfx.errors import BadValue, UnknownChoice, nearest
 from cfx.evaluation.detecting import Finder
 from cfx.evaluation.explained import Explained
+from cfx.evaluation.familiarity import ACCEPTED
 from cfx.explainers.base import Explainer
 from cfx.metrics.clinical import READING_FLOOR
 
 GRID = tuple(round(0.1 * step, 1) for step in range(11))
 IDENTIFIERS = ("remove", "keep")
+THRESHOLD_SOURCES = {
+    "calibration": "validation patients, when the run was trained",
+    "evaluation": "validation patients, when the run was evaluated",
+    "default": "nobody: no validation patients were asked",
+}
+"""Where the threshold of the independent classifier can be from."""
 
 Segment = Callable[[Tensor], Tensor]
 Draw = Callable[[Explained, Path], object]
@@ -37,8 +44,10 @@ class Tools:
         size: side in pixels of the pictures that all of these know.
         run: the run's name, for the JSON.
         threshold: the posterior from which on the independent classifier calls the finding.
+        threshold_source: who chose it, a key of `THRESHOLD_SOURCES`.
         familiar: whether pictures (B, 1, size, size) are like the training data; None where that is not
             known.
+        limits: the largest Q and T-squared that `familiar` takes for familiar; None where they are not known.
         draw: writes a PNG of a progression; None leaves it out.
         pictures: writes further files, by the name of each in an image's folder.
         views: the views that the run was trained on; empty where that is not known.
@@ -58,7 +67,9 @@ class Tools:
     size: int
     run: str = ""
     threshold: float = 0.5
+    threshold_source: str = "default"
     familiar: Familiar | None = None
+    limits: tuple[float, float] | None = None
     draw: Draw | None = None
     pictures: Mapping[str, Draw] = field(default_factory=dict)
     views: tuple[str, ...] = ()
@@ -142,8 +153,30 @@ def device_of(module: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
+def thresholds(tools: Tools) -> dict[str, Any]:
+    """What a verdict's yes or no of the other classifier and of familiarity went by, with where each is from.
+
+    Returns:
+        `transfer`: `value`, the posterior from which on the independent classifier calls the finding, and `source`, a
+        value of `THRESHOLD_SOURCES`; None without such a classifier. `familiarity`: `q` and `t_squared`, above either
+        of which a picture is unlike the training data (see `cfx.evaluation.familiarity`), and `source`; None where the
+        run can not tell.
+    """
+    transfer, familiarity = None, None
+    if tools.transfer is not None:
+        transfer = {"value": tools.threshold, "source": THRESHOLD_SOURCES[tools.threshold_source]}
+    if tools.familiar is not None and tools.limits is not None:
+        q, t_squared = tools.limits
+        source = f"{ACCEPTED:.0%} of the run's validation pictures lie under each"
+        familiarity = {"q": q, "t_squared": t_squared, "source": source}
+    return {"transfer": transfer, "familiarity": familiarity}
+
+
 def about(tools: Tools, settings: Settings) -> dict[str, Any]:
-    """What a result depends on besides the file; another value means that the file is explained again."""
+    """What a result depends on besides the file; another value means that the file is explained again.
+
+    The verdict's own figures are among them: `read_by` with its `reading_floor`, and `thresholds` (see there).
+    """
     return {
         "run": tools.run,
         "method": tools.explainer.name,
@@ -151,6 +184,7 @@ def about(tools: Tools, settings: Settings) -> dict[str, Any]:
         "prior": tools.blackbox.prior,
         "read_by": tools.read_by,
         "reading_floor": tools.floor,
+        "thresholds": thresholds(tools),
         "limits": list(tools.explainer.ends),
         "size": tools.size,
         "targets": list(settings.targets),

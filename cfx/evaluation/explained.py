@@ -1,11 +1,14 @@
 """One explained image file: its pictures, its numbers and what is written of them. Knows no torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from cfx.evaluation.reading_words import label_of, value_in
 
 Picture = npt.NDArray[np.float32]
 
@@ -66,13 +69,7 @@ class Reading:
 
     def measured(self, read_by: str | None) -> float | None:
         """What a task is read by: `ctr`, `haze`, `scp` (the mean of both sides); None where it was not measured."""
-        if read_by == "ctr":
-            return self.ctr
-        if read_by == "haze":
-            return self.haze
-        if read_by != "scp" or self.scp_left is None or self.scp_right is None:
-            return None
-        return (self.scp_left + self.scp_right) / 2
+        return value_in(self.numbers(), read_by)
 
     def numbers(self) -> dict[str, float | None]:
         """The reading as JSON."""
@@ -190,6 +187,11 @@ class Explained:
     source: Path | None = None
     files: tuple[str, ...] = ()
 
+    @property
+    def read_by(self) -> str | None:
+        """What the task is read by, which stands under its pictures; see `Tools.read_by`."""
+        return _read_by(self.about)
+
     def pictures(self) -> tuple[Picture, tuple[Picture, ...]]:
         """The original and the steps as they are looked at, all of one size, without padding."""
         sharp = [step.shown for step in self.steps if step.shown is not None]
@@ -201,7 +203,12 @@ class Explained:
         )
 
     def numbers(self) -> dict[str, Any]:
-        """All numbers as they go to ``numbers.json``."""
+        """All numbers as they go to ``numbers.json``.
+
+        Of the original, of its redrawing and of each step the posterior, what was measured, and for a step its verdict;
+        what all of it went by beside them: `read_by` with `reading_floor`, and `thresholds` of the independent
+        classifier and of familiarity, each with its source (see `cfx.evaluation.explain_tools.thresholds`).
+        """
         steps = []
         for step in self.steps:
             row: dict[str, Any] = {"target": step.target, "limit": step.limit}
@@ -230,6 +237,11 @@ class Explained:
         }
 
 
+def _read_by(about: Mapping[str, Any]) -> str | None:
+    found = about.get("read_by", "ctr")  # records that are older than the key are of the heart
+    return None if found is None else str(found)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one file, for the table at the end.
@@ -249,6 +261,11 @@ class Outcome:
     numbers: dict[str, Any] | None = None
     problem: str = ""
 
+    @property
+    def read_by(self) -> str | None:
+        """What the file's task is read by; None where it is read by nothing, or the file failed."""
+        return None if self.numbers is None else _read_by(self.numbers)
+
     def row(self) -> dict[str, Any]:
         """The outcome as a row of ``summary.csv``."""
         numbers = self.numbers or {}
@@ -265,6 +282,9 @@ class Outcome:
             "posterior_after": after.get("posterior"),
             "ctr": before.get("ctr"),
             "ctr_after": after.get("ctr"),
+            "read_by": self.read_by,
+            "measured": value_in(before, self.read_by),
+            "measured_after": value_in(after, self.read_by),
             "verdict": numbers.get("verdict"),
             "reasons": "; ".join(numbers.get("reasons") or []) or self.problem,
             "notes": "; ".join(numbers.get("notes") or []),
@@ -273,7 +293,7 @@ class Outcome:
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """One line about a file: posterior and CTR before and after, and the verdict, or why it failed."""
+    """One line about a file: posterior and measurement before and after, and the verdict, or why it failed."""
     if outcome.numbers is None:
         return f"{outcome.name}: failed, {outcome.problem}"
     row = outcome.row()
@@ -284,9 +304,12 @@ def outcome_line(outcome: Outcome) -> str:
     said = row["verdict"] + (f" ({row['reasons']})" if row["reasons"] else "")
     said += f"; note: {row['notes']}" if row["notes"] else ""
     kept = " [done before]" if outcome.status == "kept" else ""
+    read_by, measured = outcome.read_by, ""
+    if read_by is not None:
+        measured = f"{label_of(read_by)} {show(row['measured'])} -> {show(row['measured_after'])}, "
     return (
         f"{outcome.name}: posterior {show(row['posterior'])} -> {show(row['posterior_after'])}, "
-        f"CTR {show(row['ctr'])} -> {show(row['ctr_after'])}, {said}{kept}"
+        f"{measured}{said}{kept}"
     )
 
 
@@ -296,7 +319,11 @@ def outcome_table(outcomes: list[Outcome]) -> str:
     def pair(before: Any, after: Any) -> str:
         return " -> ".join("?" if value is None else f"{value:.2f}" for value in (before, after))
 
-    lines = [("image", "posterior", "CTR", "verdict")]
+    # The files of a run have one task.
+    read_by = next((outcome.read_by for outcome in outcomes if outcome.read_by is not None), None)
+    lines: list[tuple[str, ...]] = [
+        ("image", "posterior", "" if read_by is None else label_of(read_by), "verdict")
+    ]
     for outcome in sorted(outcomes, key=lambda outcome: outcome.status == "failed"):
         row = outcome.row()
         if outcome.numbers is None:
@@ -304,11 +331,14 @@ def outcome_table(outcomes: list[Outcome]) -> str:
             continue
         said = row["verdict"] + (f": {row['reasons']}" if row["reasons"] else "")
         said += f" (note: {row['notes']})" if row["notes"] else ""
-        posterior, ctr = pair(row["posterior"], row["posterior_after"]), pair(row["ctr"], row["ctr_after"])
-        lines.append((outcome.name, posterior, ctr, said))
-    widths = [max(len(line[i]) for line in lines) for i in range(3)]
+        posterior = pair(row["posterior"], row["posterior_after"])
+        measured = "" if read_by is None else pair(row["measured"], row["measured_after"])
+        lines.append((outcome.name, posterior, measured, said))
+    if read_by is None:
+        lines = [(name, posterior, verdict) for name, posterior, _, verdict in lines]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]) - 1)]
     text = [
-        "  ".join([*(c.ljust(w) for c, w in zip(line[:3], widths, strict=True)), line[3]]) for line in lines
+        "  ".join([*(c.ljust(w) for c, w in zip(line[:-1], widths, strict=True)), line[-1]]) for line in lines
     ]
     counts = {status: sum(o.status == status for o in outcomes) for status in ("done", "kept", "failed")}
     may = sum((o.numbers or {}).get("verdict") == INTERPRET for o in outcomes)

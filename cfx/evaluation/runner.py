@@ -18,7 +18,8 @@ from cfx.evaluation.drift import others_of
 from cfx.evaluation.given import Given, measure_given
 from cfx.evaluation.judging import Judge, repeat_error
 from cfx.evaluation.kept import Keeper, Kept, keep_real
-from cfx.evaluation.oracle import CLIP, Oracle, OracleSearch
+from cfx.evaluation.oracle import CLIP, Oracle
+from cfx.evaluation.oracle_pictures import answered, find_answers
 from cfx.evaluation.rows import (
     COLUMNS,
     READ_AS,
@@ -188,37 +189,9 @@ class Evaluation:
         """Search the oracles: the extremes of all pictures of both groups, the whole grid of a subset."""
         if self.oracle is None:
             return
-        search = OracleSearch(
-            self.oracle,
-            self.bench.blackbox,
-            self.task.finding,
-            points=self.settings.oracle_points,
-            device=self.bench.device,
-        )
-        base, half = self.bench.base, self.settings.oracle_grid_images // 2
+        half = self.settings.oracle_grid_images // 2
         on_grid = set(self.subset({UP: half, DOWN: half}).tolist())
-        everyone = np.flatnonzero(base["group"].isin([UP, DOWN]).to_numpy())
-        for start in range(0, len(everyone), self.settings.part_size):
-            rows = everyone[start : start + self.settings.part_size]
-            self.progress("oracle", start, len(everyone))
-            ends = np.array([[extreme_target(group)] for group in base["group"].to_numpy()[rows]])
-            pairs = [(int(row), float(end)) for row, end in zip(rows, ends[:, 0], strict=True)]
-            pairs += [(int(r), c) for r in rows if int(r) in on_grid for c in self.settings.targets[1:-1]]
-            pairs += [
-                (int(r), 1.0 - float(c)) for r, c in zip(rows, ends[:, 0], strict=True) if int(r) in on_grid
-            ]
-            self._search(search, rows, pairs)
-
-    def _search(self, search: OracleSearch, rows: Array, pairs: list[tuple[int, float]]) -> None:
-        """Find the oracles of (row, target) pairs; those out of reach are left out of the answers."""
-        ids = self.bench.base["image_id"].to_numpy()[rows].tolist()
-        posterior = self.bench.base["p_before"].to_numpy()[rows]
-        place = {int(row): k for k, row in enumerate(rows)}
-        where = np.array([place[row] for row, _ in pairs])
-        found = search.search_pairs(ids, posterior, where, np.array([target for _, target in pairs]))
-        for k, (row, target) in enumerate(pairs):
-            if found.reached[k]:
-                self.bench.answers[row, round(target, 6)] = (found.image[k], found.masks[k])
+        find_answers(self.bench, self.oracle, self.task.finding, on_grid, self.progress)
 
     def method(
         self,
@@ -347,30 +320,11 @@ class Evaluation:
         return NearestReal(blackbox, pool.image, pool.posterior, patients, patient_of=patient_of)
 
     def _oracle_rows(self) -> pd.DataFrame:
-        """The oracle as a method: all pictures of both groups at the extremes, the grid where it was asked."""
-        base = self.bench.base
-        on_grid = {row for row, target in self.bench.answers if 0.0 < target < 1.0}
+        """The oracle as a method; see `answered`."""
         tables = []
-        everyone = np.flatnonzero(base["group"].isin([UP, DOWN]).to_numpy())
-        whole = np.array([row for row in everyone if int(row) in on_grid], dtype=np.int64)
-        ends = np.array([row for row in everyone if int(row) not in on_grid], dtype=np.int64)
-        for some, grid in ((whole, True), (ends, False)):
-            for start in range(0, len(some), self.settings.part_size):
-                part = self.bench.load(some[start : start + self.settings.part_size])
-                groups = base["group"].to_numpy()[part.rows]
-                targets = np.array([[extreme_target(group)] for group in groups])
-                if grid:
-                    targets = np.tile(np.array(self.settings.targets), (len(part.rows), 1))
-                images = part.image.unsqueeze(1).repeat(1, targets.shape[1], 1, 1, 1)
-                made = np.zeros(targets.shape, dtype=bool)
-                for i, row in enumerate(part.rows):
-                    for j, target in enumerate(targets[i]):
-                        answer = self.bench.answers.get((int(row), round(float(target), 6)))
-                        if answer is not None:
-                            images[i, j], made[i, j] = answer[0].to(images), True
-                drawn = Drawn(images, part.image, made, float("nan"))
-                tables.append(self.bench.rows(part, targets, drawn))
-                self.keep("oracle", part, targets, drawn)
+        for part, targets, drawn in answered(self.bench):
+            tables.append(self.bench.rows(part, targets, drawn))
+            self.keep("oracle", part, targets, drawn)
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
 
     def keep(self, name: str, part: Part, targets: Array, drawn: Drawn) -> None:

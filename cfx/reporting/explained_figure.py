@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cfx.evaluation.explained import INTERPRET, MARK, Explained
+from cfx.evaluation.reading_words import written
 from cfx.reporting.panels import Panel, panel_figure
 from cfx.reporting.progressions import (
     Strip,
@@ -14,7 +15,7 @@ from cfx.reporting.progressions import (
     progression_figure,
     thin_targets,
 )
-from cfx.reporting.style import png_bytes
+from cfx.reporting.style import READING_FLOOR, png_bytes
 
 
 def headline_of(explained: Explained) -> str:
@@ -23,6 +24,11 @@ def headline_of(explained: Explained) -> str:
     said = explained.verdict + (f": {'; '.join(explained.reasons)}" if explained.reasons else "")
     judged = f"(judged at target {explained.steps[explained.end].asked})"
     return " ".join(part for part in (f"{finding} –" if finding else "", said, judged) if part)
+
+
+def floor_of(explained: Explained) -> float:
+    """The least shift of what the task is read by that is called a change; 0 where none is known."""
+    return float(explained.about.get("reading_floor", READING_FLOOR))
 
 
 def notes_of(explained: Explained) -> tuple[str, ...]:
@@ -57,14 +63,16 @@ def explained_png(explained: Explained, most: int = 6) -> bytes:
         title=(Path(explained.name).name, f"{explained.width} × {explained.height} px"),
         original=original,
         p_before=explained.before.posterior,
-        ctr_before=explained.before.ctr,
+        measured_before=explained.before.measured(explained.read_by),
         targets=tuple(step.target for step in steps),
         steps=tuple(shown[i] for i in kept),
         posterior=tuple(step.reading.posterior for step in steps),
-        ctr=tuple(step.reading.ctr for step in steps),
+        measured=tuple(step.reading.measured(explained.read_by) for step in steps),
         end=kept.index(explained.end),
         mark=explained.mark,
         limits=tuple(step.limit for step in steps),
+        read_by=explained.read_by,
+        floor=floor_of(explained),
     )
     cell = float(np.clip(max(original.shape) / 64 * 1.1, 1.32, 1.9))
     figure = progression_figure(
@@ -109,7 +117,7 @@ def draw_difference(explained: Explained, path: Path) -> None:
 
 
 def reading_lines(explained: Explained, index: int | None) -> Sequence[str]:
-    """Posterior and CTR of the original (None) or of a step, a line."""
+    """Posterior and measurement of the original (None) or of a step, a line."""
     reading = explained.before if index is None else explained.steps[index].reading
-    ctr = "CTR not measurable" if reading.ctr is None else f"CTR {reading.ctr:.2f}"
-    return (f"posterior {reading.posterior:.2f}, {ctr}",)
+    measured = written(explained.read_by, reading.measured(explained.read_by))
+    return (", ".join(part for part in (f"posterior {reading.posterior:.2f}", measured) if part),)

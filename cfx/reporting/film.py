@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from cfx.evaluation.explained import MARK, Explained, Picture, Reading
+from cfx.evaluation.reading_words import written
 from cfx.reporting.style import NIGHT, NIGHT_QUIET, NIGHT_TEXT, UP
 
 LONGEST, SHORTEST = 512, 384
@@ -126,7 +127,8 @@ def _painter(
     wide, tall = (max(2, round(side * factor)) for side in (width, height))
     across, down = (2 * -(-side // 2) for side in (max(wide, NARROWEST), tall + CAPTION))
     left = (across - wide) // 2
-    large, small = ImageFont.load_default(16), ImageFont.load_default(13)
+    fonts = [ImageFont.load_default(size) for size in (16, 13, 11)]
+    large, small = fonts[:2]
     finding = str(explained.about.get("finding", "the finding"))
 
     def paint(picture: Picture, reading: Reading, target: float | None) -> Frame:
@@ -137,9 +139,11 @@ def _painter(
         if target is not None and explained.mark:
             _mark(draw, left + wide // 2, tall, wide)
         asked = "original" if target is None else f"asked for {target:g}"
-        ctr = "CTR not measurable" if reading.ctr is None else f"CTR {reading.ctr:.2f}"
+        measured = written(explained.read_by, reading.measured(explained.read_by))
         draw.text((10, tall + 8), asked, fill=NIGHT_TEXT, font=large)
-        draw.text((across - 10, tall + 8), ctr, fill=NIGHT_TEXT, font=large, anchor="ra")
+        room = across - 30 - draw.textlength(asked, font=large)
+        font = next((font for font in fonts if draw.textlength(measured, font=font) <= room), fonts[-1])
+        draw.text((across - 10, tall + 8), measured, fill=NIGHT_TEXT, font=font, anchor="ra")
         said = _fitting(draw, f"{finding}: posterior {reading.posterior:.2f}", small, across - 20)
         draw.text((10, tall + 31), said, fill=NIGHT_QUIET, font=small)
         _bar(draw, (10, tall + 54, across - 10, tall + 64), reading.posterior, target)

@@ -8,7 +8,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from cfx.evaluation.reading_words import label_of
 from cfx.reporting.charts import ctr_figure, validity_figure
+from cfx.reporting.example_readings import measurement_of, measures_nothing
 from cfx.reporting.glossary import WORDS
 from cfx.reporting.progression_widget import asset, source_hash
 from cfx.reporting.run_files import RunFiles, interval_at
@@ -24,9 +26,6 @@ from cfx.reporting.tables import (
     direction_table,
     fixed,
     interval,
-    label_of,
-    measurement_of,
-    measures_nothing,
     parts_table,
 )
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from cfx.errors import BadValue, MissingPath, WrongLayout
 from cfx.files import read_json, write_atomic, write_text
+from cfx.reporting.example_readings import measurement_of
 from cfx.reporting.run_files import interval_at, number_at
-from cfx.reporting.tables import DASH, DIRECTIONS, Table, fixed, interval, measurement_of
+from cfx.reporting.tables import DASH, DIRECTIONS, Table, fixed, interval
 from cfx.runs import Evaluation, Run, resolve
 
 BAR = 0.9

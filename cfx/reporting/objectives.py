@@ -5,8 +5,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from cfx.reporting.example_readings import measurement_of
 from cfx.reporting.methods import COLUMNS, sides_of
-from cfx.reporting.tables import DIRECTIONS, measurement_of
+from cfx.reporting.tables import DIRECTIONS
 from cfx.runs import Run
 
 WORST_REACH, WORST_KID = 0.0, 10.0

@@ -1,4 +1,4 @@
-"""Heart and lung outlines of the original and the end points, with the lines that the CTR is read from."""
+"""Heart and lung outlines of the original and the end points, with what was measured; lines where that is the CTR."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from cfx.evaluation.explained import INTERPRET, MARK, Explained, Reading
+from cfx.evaluation.reading_words import written
 from cfx.reporting.explained_figure import ends_of, headline_of, title_of
 from cfx.reporting.panels import Panel, panel_figure
 from cfx.reporting.style import png_bytes
@@ -20,7 +21,10 @@ LEVEL = 0.5
 
 
 def draw_outlines(explained: Explained, path: Path) -> None:
-    """Writes the outlines that the CTR was measured on; nothing else shows whether a CTR can be believed.
+    """Writes the outlines that CTR and lung haze are measured on; nothing else shows whether those can be believed.
+
+    A task that is read by neither has its own number under the same outlines, one that is read by nothing the
+    posterior.
 
     Args:
         explained: the record of the file; readings without masks are shown without outlines.
@@ -39,9 +43,9 @@ def draw_outlines(explained: Explained, path: Path) -> None:
         panels.append(
             Panel(
                 picture,
-                (name, measured(reading)),
+                (name, measured(reading, explained.read_by)),
                 mark=MARK if number and explained.mark else "",
-                paint=_painter(reading, before, picture.shape),
+                paint=_painter(reading, before, picture.shape, lines=explained.read_by == "ctr"),
             )
         )
     legend = [
@@ -59,15 +63,27 @@ def draw_outlines(explained: Explained, path: Path) -> None:
     path.write_bytes(png_bytes(figure))
 
 
-def measured(reading: Reading) -> str:
-    """The measurement as a fraction: heart over thorax width, in hundredths of the padded picture's side."""
+def measured(reading: Reading, read_by: str | None = "ctr") -> str:
+    """The measurement with what it is made of; the posterior where a task is read by nothing.
+
+    The CTR is heart over thorax width, in hundredths of the padded picture's side; the score of healthy recesses is
+    the mean of the patient's two sides.
+    """
+    if read_by is None:
+        return f"posterior {reading.posterior:.2f}"
+    if read_by == "scp":
+        sides = (("left", reading.scp_left), ("right", reading.scp_right))
+        each = ", ".join(f"{side} {'not found' if v is None else f'{v:.2f}'}" for side, v in sides)
+        return f"{written(read_by, reading.measured(read_by))} ({each})"
+    if read_by != "ctr":
+        return written(read_by, reading.measured(read_by))
     if reading.ctr is None or reading.heart_width is None or reading.thorax_width is None:
-        return "CTR not measurable"
+        return written(read_by, None)
     return f"CTR {reading.ctr:.2f} = heart {reading.heart_width:.2f} / thorax {reading.thorax_width:.2f}"
 
 
-def _painter(reading: Reading, before: Reading | None, shape: tuple[int, ...]) -> Any:
-    """What draws a reading's outlines on the axes of a picture (H, W)."""
+def _painter(reading: Reading, before: Reading | None, shape: tuple[int, ...], lines: bool) -> Any:
+    """What draws a reading's outlines, and the lines of its CTR if wanted, on the axes of a picture (H, W)."""
 
     def paint(axes: Axes) -> None:
         if before is not None and before.masks is not None:
@@ -77,7 +93,7 @@ def _painter(reading: Reading, before: Reading | None, shape: tuple[int, ...]) -
         for lung in reading.masks[1:]:
             _contour(axes, lung, shape, LUNGS, "solid", 1.2)
         _contour(axes, reading.masks[0], shape, HEART, "solid", 1.5)
-        if reading.ctr is not None:
+        if lines and reading.ctr is not None:
             _width_line(axes, reading.masks[:1], reading.heart_edges, shape, HEART)
             _width_line(axes, reading.masks[1:], reading.thorax_edges, shape, LUNGS)
 

@@ -2,9 +2,10 @@
 /* The knob: a slider through one patient's pictures, with outlines, what changed, and the numbers of each step.
 
    cfxProgression.mount(root, data) builds it inside `root` and returns {select(index), destroy()}.
-   data: {finding, floor, original: picture, steps: [picture + target, change, verdict], start}
+   data: {finding, measure, original: picture, steps: [picture + target, change, verdict], start}
    A step's `limit` is the posterior at which the run stops short of its target.
-   picture: {picture: data URI, posterior, ctr, outlines: {heart: [[[x, y], ...]]}, lines: {heart: [x0, x1, y]}}
+   measure: what the task is read by: {label, name, meaning, floor, floorMeaning}, floor null where none is known
+   picture: {picture: data URI, posterior, measured, outlines: {heart: [[[x, y], ...]]}, lines: {heart: [x0, x1, y]}}
    Everything but `picture` and `posterior` may be absent: what is not known is not shown. */
 const cfxProgression = (() => {
   const MARK = "synthetic counterfactual";
@@ -23,6 +24,7 @@ const cfxProgression = (() => {
 
   const wanted = (step) => fixed(step.target, 2) + (typeof step.limit === "number" ? `, limit ${fixed(step.limit, 2)}` : "");
   const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+  const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
   const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 
   async function load(source) {
@@ -92,22 +94,23 @@ const cfxProgression = (() => {
     context.fillText(MARK, 0.01 * width + size / 2, height - 0.8 * size);
   }
 
-  /* The CTR of every step, with the band of the reading floor around the original's. */
+  /* The measurement of every step, with the band of the floor around the original's. */
   function chart(data) {
-    const known = data.steps.filter((step) => typeof step.ctr === "number");
-    const before = data.original.ctr;
-    if (known.length < 2 || typeof before !== "number" || typeof data.floor !== "number") return null;
-    const values = known.map((step) => step.ctr).concat(before - data.floor, before + data.floor);
+    const known = data.steps.filter((step) => typeof step.measured === "number");
+    const before = data.original.measured;
+    if (!data.measure || known.length < 2 || typeof before !== "number") return null;
+    const floor = data.measure.floor || 0;
+    const values = known.map((step) => step.measured).concat(before - floor, before + floor);
     const low = Math.floor(50 * (Math.min(...values) - 0.005)) / 50;
     const high = Math.ceil(50 * (Math.max(...values) + 0.005)) / 50;
     const [W, H, left, right, top, bottom] = [320, 132, 38, 8, 8, 30];
     const x = (target) => left + target * (W - left - right);
-    const y = (ctr) => top + ((high - ctr) / (high - low)) * (H - top - bottom);
+    const y = (value) => top + ((high - value) / (high - low)) * (H - top - bottom);
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("viewBox", `0 0 ${W} ${H}`);
     svg.setAttribute("class", "knob-chart");
     svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", "Cardiothoracic ratio at each step of the knob");
+    svg.setAttribute("aria-label", `${data.measure.name} at each step of the knob`);
     const add = (name, attributes, text) => {
       const node = document.createElementNS(SVG, name);
       for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -116,8 +119,8 @@ const cfxProgression = (() => {
       return node;
     };
     const wide = W - left - right;
-    const band = { x: left, width: wide, y: y(before + data.floor), class: "band" };
-    add("rect", { ...band, height: y(before - data.floor) - y(before + data.floor) });
+    const band = { x: left, width: wide, y: y(before + floor), class: "band" };
+    add("rect", { ...band, height: y(before - floor) - y(before + floor) });
     add("line", { x1: left, x2: W - right, y1: y(before), y2: y(before), class: "before" });
     for (const value of [low, high]) {
       add("text", { x: left - 5, y: y(value) + 3.5, "text-anchor": "end" }, value.toFixed(2));
@@ -125,18 +128,18 @@ const cfxProgression = (() => {
     for (const [target, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
       add("text", { x: x(target), y: H - 17, "text-anchor": anchor }, target.toFixed(1));
     }
-    add("text", { x: left + wide / 2, y: H - 4, "text-anchor": "middle" }, "CTR by what is asked for; band: no change");
-    const path = known.map((step, i) => `${i ? "L" : "M"}${x(step.target)},${y(step.ctr)}`).join("");
+    add("text", { x: left + wide / 2, y: H - 4, "text-anchor": "middle" }, `${data.measure.label} by what is asked for${floor ? "; band: no change" : ""}`);
+    const path = known.map((step, i) => `${i ? "L" : "M"}${x(step.target)},${y(step.measured)}`).join("");
     add("path", { d: path, class: "curve" });
     const dot = add("circle", { r: 4.5, class: "dot" });
     return {
       svg,
       select(step) {
-        const there = typeof step.ctr === "number";
+        const there = typeof step.measured === "number";
         dot.setAttribute("visibility", there ? "visible" : "hidden");
         if (there) {
           dot.setAttribute("cx", x(step.target));
-          dot.setAttribute("cy", y(step.ctr));
+          dot.setAttribute("cy", y(step.measured));
         }
       },
     };
@@ -180,6 +183,7 @@ const cfxProgression = (() => {
     const images = await Promise.all([original, ...steps].map((item) => load(item.picture)));
     const changes = await Promise.all(steps.map((step) => (step.change ? load(step.change).then(tint) : null)));
     const hasOutlines = [original, ...steps].some((item) => Object.keys(item.outlines || {}).length);
+    const hasLines = [original, ...steps].some((item) => Object.keys(item.lines || {}).length);
     const narrow = window.matchMedia("(max-width: 34rem)").matches;
     // One scale for all steps of the picture, of grey values from 0 to 1.
     const limit = data.changeScale ? `±${data.changeScale.toFixed(2)}` : "";
@@ -209,7 +213,7 @@ const cfxProgression = (() => {
 
     const toggles = make("div", "knob-toggles");
     const buttons = {
-      outlines: toggle("Outlines", "O", state.outlines, "Heart, lungs and the lines of the CTR"),
+      outlines: toggle("Outlines", "O", state.outlines, `Heart and lungs${hasLines ? ", and the lines of the CTR" : ""}`),
       change: toggle("What changed", "D", false, `Orange: brighter than the original. Blue: darker.${full}`),
       side: toggle("Side by side", "S", state.side, "The original beside the drawn picture"),
       held: toggle("Hold for the original", "H", null, "Shows the original in its place while it is held"),
@@ -230,11 +234,11 @@ const cfxProgression = (() => {
     };
     const posterior = fact("Classifier says", `Posterior of ${data.finding || "the finding"}`);
     // A reader study leaves everything measured out: then there is nothing to show, not even a dash.
-    const measures = typeof data.floor === "number";
-    const ctr = measures && fact("Cardiothoracic ratio", "Heart width over inner thoracic width");
-    const shift = measures && fact("Change of the CTR", "Against the original");
-    const floor = measures && fact("Reading floor", "Two readers of one image differ by this much");
-    if (floor) floor.textContent = `±${data.floor}`;
+    const measure = data.measure;
+    const reading = measure && fact(measure.name, capital(measure.meaning));
+    const shift = measure && fact(`Change of the ${measure.label}`, "Against the original");
+    const floor = measure && measure.floor && fact("Reading floor", capital(measure.floorMeaning));
+    if (floor) floor.textContent = `±${measure.floor}`;
     const bar = make("span", "knob-bar");
     const filled = make("span");
     const tick = make("i");
@@ -288,18 +292,19 @@ const cfxProgression = (() => {
       before.caption.textContent = "Original";
       const drawn = change ? `What changed${limit && `, up to ${limit}`}` : "Drawn by a model";
       after.caption.textContent = state.held ? "Original" : `${drawn}, asked for ${wanted(step)}`;
-      const says = (item) => `classifier says ${fixed(item.posterior, 2)}${measures ? `, CTR ${fixed(item.ctr, 2)}` : ""}`;
+      const measured = (item) => (measure ? `, ${measure.label} ${fixed(item.measured, 2)}` : "");
+      const says = (item) => `classifier says ${fixed(item.posterior, 2)}${measured(item)}`;
       before.canvas.setAttribute("aria-label", `Original: ${says(original)}`);
       const name = state.held ? `Original: ${says(original)}` : `${MARK} for ${fixed(step.target, 2)}: ${says(step)}`;
       after.canvas.setAttribute("aria-label", name);
     }
 
     function tellMeasured(step) {
-      const measured = typeof step.ctr === "number";
-      ctr.replaceChildren(make("b", "", measured ? fixed(step.ctr, 2) : "not measurable"));
-      ctr.append(` original ${fixed(original.ctr, 2)}`);
-      const moved = measured && typeof original.ctr === "number" ? step.ctr - original.ctr : null;
-      const under = moved !== null && Math.abs(moved) < data.floor;
+      const known = typeof step.measured === "number";
+      reading.replaceChildren(make("b", "", known ? fixed(step.measured, 2) : "not measurable"));
+      reading.append(` original ${fixed(original.measured, 2)}`);
+      const moved = known && typeof original.measured === "number" ? step.measured - original.measured : null;
+      const under = moved !== null && measure.floor !== null && Math.abs(moved) < measure.floor;
       shift.replaceChildren(make("b", under ? "under" : "", moved === null ? "–" : signed(moved)));
       if (under) shift.append(" under the floor: no change");
     }
@@ -312,7 +317,7 @@ const cfxProgression = (() => {
       posterior.replaceChildren(make("b", "", fixed(step.posterior, 2)), bar, `original ${fixed(original.posterior, 2)}`);
       filled.style.width = `${100 * step.posterior}%`;
       tick.style.left = `${100 * step.target}%`;
-      if (measures) tellMeasured(step);
+      if (measure) tellMeasured(step);
       const said = step.verdict;
       verdict.hidden = !said;
       if (said) {
@@ -390,13 +395,14 @@ const cfxProgression = (() => {
     const item = (cell) => ({
       picture: cell.querySelector("img").src,
       posterior: number(cell.dataset.posterior),
-      ctr: number(cell.dataset.ctr),
+      measured: number(cell.dataset.measured),
       target: number(cell.dataset.target),
       change: cell.dataset.change,
     });
     const cells = [...strip.querySelectorAll(".cell[data-posterior]")].map(item);
-    const { floor, scale, finding } = strip.dataset;
-    return { original: cells[0], steps: cells.slice(1), floor: number(floor), changeScale: number(scale), finding };
+    const { measure, scale, finding } = strip.dataset;
+    const told = measure ? JSON.parse(measure) : null;
+    return { original: cells[0], steps: cells.slice(1), measure: told, changeScale: number(scale), finding };
   }
 
   /* Gives every strip a button that puts the knob in the place of its row of pictures. */

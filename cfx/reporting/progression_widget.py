@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cfx.evaluation.explained import MARK
+from cfx.evaluation.reading_words import MEASURES
 from cfx.reporting.progressions import difference_scale
 from cfx.reporting.run_files import GreyImage
 
@@ -51,6 +52,25 @@ def jpeg_uri(picture: Image.Image, quality: int = 88, note: bool = False) -> str
         buffer = BytesIO()
         picture.save(buffer, **settings)
     return "data:image/jpeg;base64," + b64encode(buffer.getvalue()).decode("ascii")
+
+
+def measure_json(read_by: str | None, floor: float) -> dict[str, Any] | None:
+    """What stands beside the knob of the measurement that a task is read by; None where it is read by nothing.
+
+    Args:
+        read_by: `ctr`, `scp` or `haze`.
+        floor: least shift of it that is called a change; 0 where none is known.
+    """
+    if read_by is None:
+        return None
+    words = MEASURES[read_by]
+    return {
+        "label": words.label,
+        "name": words.name,
+        "meaning": words.meaning,
+        "floor": float(f"{floor:.2g}") if floor > 0 else None,
+        "floorMeaning": words.floor,
+    }
 
 
 def change_scale(original: GreyImage, ends: list[GreyImage]) -> float:

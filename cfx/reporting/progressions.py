@@ -1,7 +1,7 @@
 """The figure of the progressions: one patient a row, one target a column, numbers under each picture.
 
 It is read as a radiologist reads a series: dark around the pictures, the original first, then the pictures
-that the explainer drew for rising targets, each with the posterior reached and the cardiothoracic ratio
+that the explainer drew for rising targets, each with the posterior reached and what the task is read by,
 measured on it, and last where it became brighter or darker. Drawn pictures carry a mark that says so.
 """
 
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from cfx.evaluation.explained import MARK
+from cfx.evaluation.reading_words import MEASURES, signed_shift, written
 from cfx.reporting.run_files import Example, GreyImage, read_grey
 from cfx.reporting.style import NIGHT, NIGHT_QUIET, NIGHT_TEXT, READING_FLOOR, UP, WARN, new_figure
 
@@ -30,9 +31,8 @@ _DARKER, _BRIGHTER = (0.345, 0.706, 1.0), (1.0, 0.612, 0.247)
 
 
 _LEGEND = (
-    "Bar: the classifier's posterior of the finding; white tick: the posterior asked for. CTR: heart width over inner"
-    f" thoracic width, shift against the original in brackets, dimmed below {READING_FLOOR}, by which two readers of"
-    " one image differ. Every picture but the first of a row was drawn by a model and is no radiograph."
+    "Bar: the classifier's posterior of the finding; white tick: the posterior asked for.{measured}"
+    " Every picture but the first of a row was drawn by a model and is no radiograph."
 )
 
 
@@ -44,28 +44,32 @@ class Strip:
         title: lines at the left of the row, the first one stressed.
         original: grey (H, W) in [0, 1].
         p_before: posterior of the original.
-        ctr_before: its cardiothoracic ratio, or None.
+        measured_before: what the task is read by, of the original, or None.
         targets: posterior asked for, a step each.
         steps: grey (H, W) in [0, 1], a step each.
         posterior: posterior reached, a step each.
-        ctr: cardiothoracic ratio or None, a step each.
+        measured: the same of each step.
         end: which step the difference map shows.
         mark: whether drawn pictures are marked.
         limits: where the method stops short of a target the posterior that it aims at, else None, a step each.
+        read_by: which measurement that is: `ctr`, `scp` or `haze`; None writes the posterior alone.
+        floor: least shift of it that is called a change, smaller ones are dimmed.
 
     """
 
     title: tuple[str, ...]
     original: GreyImage
     p_before: float
-    ctr_before: float | None
+    measured_before: float | None
     targets: tuple[float, ...]
     steps: tuple[GreyImage, ...]
     posterior: tuple[float, ...]
-    ctr: tuple[float | None, ...]
+    measured: tuple[float | None, ...]
     end: int
     mark: bool = True
     limits: tuple[float | None, ...] = ()
+    read_by: str | None = "ctr"
+    floor: float = READING_FLOOR
 
 
 def thin_targets(targets: Sequence[float], most: int) -> list[int]:
@@ -87,12 +91,14 @@ def strip_of(example: Example, most: int = 6) -> Strip:
         title=tuple(line for line in lines if line),
         original=read_grey(example.original),
         p_before=example.p_before,
-        ctr_before=example.ctr_before,
+        measured_before=example.measured_before,
         targets=tuple(example.targets[i] for i in kept),
         steps=tuple(read_grey(example.steps[i]) for i in kept),
         posterior=tuple(example.posterior[i] for i in kept),
-        ctr=tuple(example.ctr[i] for i in kept),
+        measured=tuple(example.measured[i] for i in kept),
         end=end,
+        read_by=example.read_by,
+        floor=example.floor,
     )
 
 
@@ -161,15 +167,27 @@ def _posterior_bar(
         )
 
 
-def _ctr_text(ctr: float | None, before: float | None) -> tuple[str, str]:
-    """The CTR under a picture and its colour: the shift is bright only beyond the reading floor."""
-    if ctr is None:
-        return "CTR not measurable", NIGHT_QUIET
-    if before is None:
-        return f"CTR {ctr:.2f}", NIGHT_TEXT
-    shift = ctr - before
-    signed = f"{shift:+.2f}" if abs(shift) >= 0.005 else "±0.00"
-    return f"CTR {ctr:.2f} ({signed})", NIGHT_TEXT if abs(shift) >= READING_FLOOR else NIGHT_QUIET
+def legend_of(read_by: str | None, floor: float) -> str:
+    """How a figure is read, with how what its task is read by was measured."""
+    if read_by is None:
+        return _LEGEND.format(measured="")
+    measure = MEASURES[read_by]
+    label = measure.label[0].upper() + measure.label[1:]
+    dimmed = f", dimmed below {floor:.2g}: {measure.floor}" if floor > 0 else ""
+    said = f" {label}: {measure.meaning}; shift against the original in brackets{dimmed}."
+    return _LEGEND.format(measured=said)
+
+
+def _measured_text(strip: Strip, column: int) -> tuple[str, str]:
+    """The measurement under a picture and its colour: the shift is bright only beyond the floor."""
+    if column == 0:
+        return written(strip.read_by, strip.measured_before), NIGHT_TEXT
+    value, before = strip.measured[column - 1], strip.measured_before
+    text = written(strip.read_by, value)
+    if value is None or before is None:
+        return text, NIGHT_QUIET if value is None else NIGHT_TEXT
+    bright = abs(value - before) >= strip.floor
+    return f"{text} ({signed_shift(value, before)})", NIGHT_TEXT if bright else NIGHT_QUIET
 
 
 def difference_map(original: GreyImage, changed: GreyImage, scale: float) -> npt.NDArray[np.float32]:
@@ -210,7 +228,7 @@ class _Grid:
 
     label, gap, caption, edge = 1.72, 0.09, 0.56, 0.14
 
-    def __init__(self, columns: int, rows: int, aspect: float, cell: float, lines: int) -> None:
+    def __init__(self, columns: int, rows: int, aspect: float, cell: float, lines: int, legend: str) -> None:
         """``aspect`` = height over width of the pictures; ``cell`` = a picture's width in inches; ``lines`` above."""
         self.header = 0.46 + (0.36 if lines else 0.0) + 0.18 * max(lines - 1, 0)
         self.cell, self.tall = cell, cell * aspect
@@ -218,7 +236,7 @@ class _Grid:
         # The difference map stands a little apart from the pictures.
         self.width = self.edge + self.label + columns * (cell + self.gap) + 0.12 + self.edge
         # A strip of few pictures has room for fewer letters beside the scale of the difference map.
-        self.legend = wrap(_LEGEND, int((self.x(columns - 1) - self.edge - 0.15) / 0.06))
+        self.legend = wrap(legend, int((self.x(columns - 1) - self.edge - 0.15) / 0.06))
         self.footer = 0.3 + 0.16 * max(2, len(self.legend))
         self.height = self.header + rows * (self.tall + self.caption) + self.footer
 
@@ -255,8 +273,10 @@ def _captions(figure: Figure, grid: _Grid, column: int, row: int, texts: Sequenc
     """The two lines under a picture, each with its colour."""
     middle = grid.x(column) + grid.cell / 2
     y = grid.top(row) + grid.tall + 0.14
+    letters = int(grid.cell / 0.066)  # what fits under a picture in the usual size
     for line, (text, colour) in enumerate(texts):
-        grid.write(figure, middle, y + 0.165 * line, text, colour, 8.2, ha="center")
+        size = 8.2 * min(1.0, letters / max(len(text), 1))
+        grid.write(figure, middle, y + 0.165 * line, text, colour, size, ha="center")
 
 
 def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> None:
@@ -277,12 +297,8 @@ def _row(figure: Figure, grid: _Grid, row: int, strip: Strip, scale: float) -> N
         if target is not None and strip.mark:
             mark_axes(axes, 5.6 * min(1.0, grid.cell / 1.3))
         _posterior_bar(figure, grid, grid.x(column), top + grid.tall + 0.03, posterior, target)
-        if column == 0:
-            ctr = "CTR not measurable" if strip.ctr_before is None else f"CTR {strip.ctr_before:.2f}"
-            ctr_line = (ctr, NIGHT_TEXT)
-        else:
-            ctr_line = _ctr_text(strip.ctr[column - 1], strip.ctr_before)
-        _captions(figure, grid, column, row, [(f"posterior {posterior:.2f}", NIGHT_TEXT), ctr_line])
+        said = (f"posterior {posterior:.2f}", NIGHT_TEXT)
+        _captions(figure, grid, column, row, [said, _measured_text(strip, column)])
     axes = figure.add_axes(grid.box(grid.x(len(pictures)), top, grid.cell, grid.tall))
     overlay = np.clip(difference_map(strip.original, strip.steps[strip.end], scale), 0.0, 1.0)
     axes.imshow(overlay, interpolation="bilinear")
@@ -331,9 +347,9 @@ def progression_figure(
     if not strips or len({len(strip.steps) for strip in strips}) != 1:
         raise ValueError("a figure of progressions needs strips, all of one length")
     height, width = strips[0].original.shape
-    grid = _Grid(
-        len(strips[0].steps) + 2, len(strips), height / width, cell, (1 + len(notes)) if headline else 0
-    )
+    above = (1 + len(notes)) if headline else 0
+    legend = legend_of(strips[0].read_by, strips[0].floor)
+    grid = _Grid(len(strips[0].steps) + 2, len(strips), height / width, cell, above, legend)
     figure = new_figure(grid.width, grid.height, NIGHT)
     if headline:
         letters = int(grid.width * 9)  # what fits in a line of this size

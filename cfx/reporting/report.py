@@ -5,12 +5,12 @@ from pathlib import Path
 
 from cfx.files import write_text
 from cfx.reporting.charts import ctr_figure, validity_figure
+from cfx.reporting.example_readings import measures_nothing
 from cfx.reporting.html import report_html
 from cfx.reporting.progressions import choose_examples, progression_figure, strip_of
 from cfx.reporting.run_files import read_run
 from cfx.reporting.style import save_png
 from cfx.reporting.summary_text import summary_text
-from cfx.reporting.tables import measures_nothing
 from cfx.runs import Evaluation, Run
 
 

@@ -6,7 +6,7 @@ where a report would be meaningless without it: ``metrics.json`` must be there a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,8 @@ from PIL import Image
 
 from cfx.errors import BadValue, MissingPath
 from cfx.files import read_json
+from cfx.reporting.example_readings import floor_of, read_by_of, readings_of
+from cfx.reporting.style import READING_FLOOR
 from cfx.runs import Evaluation, Run
 
 GreyImage = npt.NDArray[np.float32]
@@ -34,13 +36,15 @@ class Example:
         rank: 'best', 'median' or 'worst' by the mean distance of posterior and target.
         targets: posteriors asked for, ascending, each in [0, 1].
         posterior: posteriors reached, same length.
-        ctr: cardiothoracic ratio of each step, None where it could not be measured.
+        measured: what the task is read by, of each step, None where it could not be measured.
         p_before: posterior of the original.
-        ctr_before: cardiothoracic ratio of the original, or None.
+        measured_before: the same of the original.
         original: path of the original's PNG.
         steps: paths of the steps' PNGs, same length as the targets.
         note: whatever else is known for the caption (view, sex, age).
         verdict: '' or 'interpret' where the picture may be read, else the reason why not.
+        read_by: which measurement that is: `ctr`, `scp` or `haze`; None where the task is read by nothing.
+        floor: least shift of it that is called a change.
 
     """
 
@@ -51,13 +55,15 @@ class Example:
     rank: str
     targets: tuple[float, ...]
     posterior: tuple[float, ...]
-    ctr: tuple[float | None, ...]
+    measured: tuple[float | None, ...]
     p_before: float
-    ctr_before: float | None
+    measured_before: float | None
     original: Path
     steps: tuple[Path, ...]
     note: str = ""
     verdict: str = ""
+    read_by: str | None = "ctr"
+    floor: float = READING_FLOOR
 
     @property
     def end(self) -> int:
@@ -167,7 +173,7 @@ def _note(entry: Mapping[str, Any]) -> str:
 
 
 def parse_example(entry: Mapping[str, Any], folder: Path) -> Example | None:
-    """One entry of ``examples/index.json``; None where one of its pictures is gone.
+    """One entry of ``examples/index.json``, read by its CTR; None where one of its pictures is gone.
 
     Args:
         entry: the JSON object (keys as the attributes of `Example`, with ``files: {original, steps}``).
@@ -193,9 +199,9 @@ def parse_example(entry: Mapping[str, Any], folder: Path) -> Example | None:
             rank=str(entry.get("rank", "median")),
             targets=targets,
             posterior=posterior,
-            ctr=ctr,
+            measured=ctr,
             p_before=float(entry["p_before"]),
-            ctr_before=None if before is None else float(before),
+            measured_before=None if before is None else float(before),
             original=original,
             steps=steps,
             note=_note(entry),
@@ -213,6 +219,16 @@ def parse_example(entry: Mapping[str, Any], folder: Path) -> Example | None:
             "evaluate the run again",
         )
     return example if all(path.is_file() for path in (original, *steps)) else None
+
+
+def _read_as(example: Example, table: pd.DataFrame, metrics: Mapping[str, Any]) -> Example:
+    """An example with what the evaluation's task is read by; the index of examples knows the CTR alone."""
+    read_by = read_by_of(metrics)
+    floor = floor_of(metrics, read_by)
+    if read_by == "ctr":
+        return replace(example, floor=floor)
+    before, after = readings_of(table, example.image_id, example.targets, read_by)
+    return replace(example, measured=after, measured_before=before, read_by=read_by, floor=floor)
 
 
 def read_run(run: Run, evaluation: Evaluation | None = None) -> RunFiles:
@@ -238,12 +254,14 @@ def read_run(run: Run, evaluation: Evaluation | None = None) -> RunFiles:
     entries = read_json(index_path) if index_path.is_file() else []
     parsed = [parse_example(entry, found.examples) for entry in entries]
     has_table = (found.path / "counterfactuals.parquet").is_file()
+    table = found.counterfactuals() if has_table else pd.DataFrame()
+    metrics = found.metrics()
     has_history = run.metrics_file.is_file() and run.metrics_file.stat().st_size > 0
     return RunFiles(
         folder=found.path,
-        metrics=found.metrics(),
-        table=found.counterfactuals() if has_table else pd.DataFrame(),
-        examples=tuple(example for example in parsed if example is not None),
+        metrics=metrics,
+        table=table,
+        examples=tuple(_read_as(example, table, metrics) for example in parsed if example is not None),
         environment=run.environment(),
         config=run.config if run.config_file.is_file() else {},
         history=pd.read_csv(run.metrics_file) if has_history else None,

@@ -14,8 +14,9 @@ import numpy as np
 from scipy import stats
 
 from cfx.files import write_atomic
+from cfx.reporting.example_readings import measurement_of
 from cfx.reporting.methods import COLUMNS, Column, Entry, Figure, figure_of, sides_of
-from cfx.reporting.tables import Table, measurement_of
+from cfx.reporting.tables import Table
 
 LEVEL = 0.95
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cfx.reporting.example_readings import measurement_of, measures_nothing
 from cfx.reporting.run_files import RunFiles, number_at
 from cfx.reporting.style import READING_FLOOR
-from cfx.reporting.tables import DIRECTIONS, measurement_of, measures_nothing
+from cfx.reporting.tables import DIRECTIONS
 
 REACH_BAR = 0.8
 """Below this share of targets reached, in the worse direction, an evaluation says that the explainer failed.

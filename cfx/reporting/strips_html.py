@@ -3,6 +3,7 @@
 The numbers of each picture stand on its cell too, and what changed beside them: `progression.js` makes a knob of them.
 """
 
+import json
 from collections.abc import Sequence
 from html import escape
 
@@ -11,10 +12,10 @@ from PIL import Image
 
 from cfx.evaluation.explained import INTERPRET
 from cfx.evaluation.marking import marked, unmarked
-from cfx.reporting.progression_widget import change_scale, change_uri, jpeg_uri
+from cfx.evaluation.reading_words import signed_shift, written
+from cfx.reporting.progression_widget import change_scale, change_uri, jpeg_uri, measure_json
 from cfx.reporting.progressions import CALLS, Strip, difference_map, strip_of
 from cfx.reporting.run_files import Example, GreyImage
-from cfx.reporting.style import READING_FLOOR
 
 SMALLEST = 208
 """Pixels that a picture is enlarged to before the mark is written, or its letters could not be read."""
@@ -35,31 +36,40 @@ def _cell(
     source: str,
     posterior: float,
     target: float | None,
-    ctr: float | None,
-    shift: str,
+    measured: float | None,
+    strip: Strip,
     change: str = "",
 ) -> str:
     """A picture with its heading, the bar of the posterior and the numbers under it; `change` is for the knob."""
     tick = "" if target is None else f'<i style="left:{100 * target:.1f}%"></i>'
-    measured = "CTR not measurable" if ctr is None else f"CTR {ctr:.2f}{shift}"
-    alt = f"{heading}: posterior {posterior:.2f}, {measured}"
-    facts = {"posterior": f"{posterior:.4f}", "ctr": "" if ctr is None else f"{ctr:.4f}"}
+    said = written(strip.read_by, measured)
+    alt = ", ".join(part for part in (f"{heading}: posterior {posterior:.2f}", said) if part)
+    facts = {"posterior": f"{posterior:.4f}"}
+    if strip.read_by is not None:
+        facts["measured"] = "" if measured is None else f"{measured:.4f}"
     if target is not None:
         facts |= {"target": f"{target:g}", "change": change}
     data = "".join(f' data-{name}="{value}"' for name, value in facts.items())
     return (
         f'<div class="cell"{data}><b>{escape(heading)}</b><img src="{source}" alt="{escape(alt)}" loading="lazy">'
         f'<div class="bar"><span style="width:{100 * posterior:.1f}%"></span>{tick}</div>'
-        f"<small>posterior {posterior:.2f}</small><small>{measured}</small></div>"
+        f"<small>posterior {posterior:.2f}</small>"
+        + (
+            f"<small>{escape(said)}{'' if target is None else _shift(measured, strip)}</small>"
+            if said
+            else ""
+        )
+        + "</div>"
     )
 
 
-def _shift(ctr: float | None, before: float | None) -> str:
-    """' (+0.11)', dimmed under the reading floor; nothing where one of the two was not measured."""
-    if ctr is None or before is None:
+def _shift(measured: float | None, strip: Strip) -> str:
+    """' (+0.11)', dimmed under the floor; nothing where one of the two was not measured."""
+    before = strip.measured_before
+    if measured is None or before is None:
         return ""
-    dim = ' class="dim"' if abs(ctr - before) < READING_FLOOR else ""
-    return f" <span{dim}>({ctr - before:+.2f})</span>"
+    dim = ' class="dim"' if abs(measured - before) < strip.floor else ""
+    return f" <span{dim}>({signed_shift(measured, before)})</span>"
 
 
 def strip_html(example: Example, most: int = 6) -> str:
@@ -76,27 +86,28 @@ def strip_html(example: Example, most: int = 6) -> str:
             jpeg_uri(unmarked(_enlarged(strip.original))),
             strip.p_before,
             None,
-            strip.ctr_before,
-            "",
+            strip.measured_before,
+            strip,
         )
     ]
     scale = change_scale(strip.original, [strip.steps[0], strip.steps[-1]])
-    for target, step, posterior, ctr in zip(
-        strip.targets, strip.steps, strip.posterior, strip.ctr, strict=True
+    for target, step, posterior, measured in zip(
+        strip.targets, strip.steps, strip.posterior, strip.measured, strict=True
     ):
         source = jpeg_uri(marked(_enlarged(step)))
-        shift = _shift(ctr, strip.ctr_before)
         change = change_uri(strip.original, step, scale)
-        cells.append(_cell(f"asked for {target:g}", source, posterior, target, ctr, shift, change))
+        cells.append(_cell(f"asked for {target:g}", source, posterior, target, measured, strip, change))
     cells.append(_difference(strip, scale))
     call = CALLS.get(example.call or "", "call unknown")
     facts = [call, f"{example.rank} of its group", example.note]
     verdict = ""
     if example.verdict and example.verdict != INTERPRET:
         verdict = f'<p class="refused">{escape(example.verdict)}</p>'
+    known = measure_json(strip.read_by, strip.floor)
+    # JSON in an attribute: the knob takes the same object from the viewer.
+    measure = "" if known is None else f' data-measure="{escape(json.dumps(known))}"'
     return (
-        f'<figure class="strip" data-call="{escape(example.call or "none")}" data-floor="{READING_FLOOR}" '
-        f'data-scale="{scale:.4f}">'
+        f'<figure class="strip" data-call="{escape(example.call or "none")}" data-scale="{scale:.4f}"{measure}>'
         f"<figcaption><b>{escape(strip.title[0])}</b> "
         f"{escape(example.patient_id)} · {escape(' · '.join(fact for fact in facts if fact))}</figcaption>{verdict}"
         f'<div class="cells">{"".join(cells)}</div></figure>'

@@ -2,18 +2,11 @@
 
 from pathlib import Path
 
+from cfx.evaluation.reading_words import label_of
+from cfx.reporting.example_readings import measurement_of, measures_nothing
 from cfx.reporting.run_files import RunFiles, interval_at
 from cfx.reporting.sentences import verdict
-from cfx.reporting.tables import (
-    DASH,
-    count,
-    fixed,
-    interval,
-    label_of,
-    measurement_of,
-    measures_nothing,
-    transfer_share,
-)
+from cfx.reporting.tables import DASH, count, fixed, interval, transfer_share
 
 _WIDTH = 11
 

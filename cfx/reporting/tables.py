@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from cfx.evaluation.reading_words import label_of
+from cfx.reporting.example_readings import measurement_of
 from cfx.reporting.glossary import glossary_html
 from cfx.reporting.run_files import interval_at, number_at
 
@@ -118,26 +120,6 @@ def transfer_share(metrics: Mapping[str, Any]) -> float | None:
     values = [transfer_share({"transfer": side}) for side in sides]
     known = [value for value in values if value is not None]
     return min(known) if known else None
-
-
-def measurement_of(metrics: Mapping[str, Any]) -> str:
-    """The clinical measurement that the task is read by, else the first made ('ctr' unless only another was)."""
-    clinical = metrics.get("clinical")
-    if isinstance(clinical, Mapping) and isinstance(named := clinical.get("read_by"), str):
-        return named
-    made = [str(name) for name, node in clinical.items() if node] if isinstance(clinical, Mapping) else []
-    return made[0] if made and "ctr" not in made else "ctr"
-
-
-def measures_nothing(metrics: Mapping[str, Any]) -> bool:
-    """Whether the evaluation's task has no measurement at all (`measurement: none`)."""
-    clinical = metrics.get("clinical")
-    return isinstance(clinical, Mapping) and bool(clinical) and not any(clinical.values())
-
-
-def label_of(name: str) -> str:
-    """A measurement as tables and lines name it: `CTR`, `SCP`, `lung haze`."""
-    return "lung haze" if name == "haze" else name.upper()
 
 
 def controls_table(metrics: Mapping[str, Any]) -> Table:

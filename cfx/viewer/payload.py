@@ -6,13 +6,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from cfx.evaluation.explained import MARK, Explained, Reading, cut_padding
+from cfx.evaluation.explained import MARK, Reading, cut_padding
 from cfx.evaluation.marking import marked, png_info, unmarked
 from cfx.files import jsonable
-from cfx.reporting.explained_figure import explained_png
+from cfx.reporting.explained_figure import explained_png, floor_of
 from cfx.reporting.plain_words import plain_verdict
-from cfx.reporting.progression_widget import change_scale, change_uri, jpeg_uri
-from cfx.reporting.style import READING_FLOOR
+from cfx.reporting.progression_widget import change_scale, change_uri, jpeg_uri, measure_json
+from cfx.viewer.outlines import Overlay
 from cfx.viewer.progression import Shown
 
 MARK_SHARE = 0.034
@@ -24,19 +24,20 @@ None is a radiograph, and none shows what will become of the patient. For resear
 progression.png   the original, the pictures for some of the values asked for, and what changed
 original.png      the picture as it was given, at the size it was looked at
 step_c040.png     the picture for which the classifier was asked to say 0.40, and so on
-numbers.json      posterior, cardiothoracic ratio (CTR), widths and the verdict for each of them
+numbers.json      posterior, everything that was measured, and the verdict for each of them
 """
 
 
-def read_by(explained: Explained) -> str | None:
-    """What the task is read by; see `Tools.read_by`."""
-    found = explained.about.get("read_by", "ctr")
-    return None if found is None else str(found)
+def _measured(reading: Reading, read_by: str | None) -> dict[str, Any]:
+    """The numbers that stand beside a picture; what the task is read by only where it is read by something."""
+    found = {} if read_by is None else {"measured": reading.measured(read_by)}
+    return {"posterior": reading.posterior, **found, "transfer": reading.transfer}
 
 
-def _measured(reading: Reading) -> dict[str, Any]:
-    """The numbers that stand beside a picture."""
-    return {"posterior": reading.posterior, "ctr": reading.ctr, "transfer": reading.transfer}
+def _overlay(overlay: Overlay, read_by: str | None) -> dict[str, Any]:
+    """The outlines; the lines of the CTR only where the task is read by it."""
+    found = overlay.numbers()
+    return found if read_by == "ctr" else {**found, "lines": {}}
 
 
 def progression_json(shown: Shown) -> dict[str, Any]:
@@ -45,15 +46,15 @@ def progression_json(shown: Shown) -> dict[str, Any]:
     Drawn pictures carry the mark in their pixels; what changed is sent apart, in grey values of the picture that the
     black box saw.
     """
-    explained = shown.explained
+    explained, read_by = shown.explained, shown.explained.read_by
     height, width = explained.height, explained.width
     original = cut_padding(explained.original, height, width)
     small = [cut_padding(step.picture, height, width) for step in explained.steps]
     scale = change_scale(original, [small[0], small[-1]])
     first: dict[str, Any] = {
-        **_measured(explained.before),
+        **_measured(explained.before, read_by),
         "picture": jpeg_uri(unmarked(shown.pictures[0]), 92),
-        **shown.overlays[0].numbers(),
+        **_overlay(shown.overlays[0], read_by),
     }
     steps = []
     for index, step in enumerate(explained.steps):
@@ -63,15 +64,15 @@ def progression_json(shown: Shown) -> dict[str, Any]:
             {
                 "target": step.target,
                 "limit": step.limit,
-                **_measured(step.reading),
+                **_measured(step.reading, read_by),
                 "seen": seen,
                 "picture": jpeg_uri(marked(shown.pictures[index + 1], share=MARK_SHARE), 92, note=True),
                 "change": change_uri(original, small[index], scale),
                 "verdict": {
                     "ok": not reasons,
-                    "text": plain_verdict(reasons, step.reading.transfer is not None, read_by(explained)),
+                    "text": plain_verdict(reasons, step.reading.transfer is not None, read_by),
                 },
-                **shown.overlays[index + 1].numbers(),
+                **_overlay(shown.overlays[index + 1], read_by),
             }
         )
     result: dict[str, Any] = jsonable(
@@ -80,10 +81,10 @@ def progression_json(shown: Shown) -> dict[str, Any]:
             "height": height,
             "width": width,
             "finding": explained.about.get("finding"),
-            "floor": READING_FLOOR,
+            "measure": measure_json(read_by, floor_of(explained)),
             "changeScale": scale,
             "original": first,
-            "redrawn": _measured(explained.redrawn),
+            "redrawn": _measured(explained.redrawn, read_by),
             "steps": steps,
             "end": explained.end,
             "seconds": explained.seconds,
@@ -98,7 +99,7 @@ def archive(shown: Shown) -> bytes:
     numbers = jsonable(explained.numbers())
     for index, step in enumerate(numbers["steps"]):
         checked = step["transfer"] is not None
-        step["verdict"] = plain_verdict(shown.reasons[index], checked, read_by(explained))
+        step["verdict"] = plain_verdict(shown.reasons[index], checked, explained.read_by)
         step["posterior_of_picture_shown"] = shown.seen[index + 1]
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:

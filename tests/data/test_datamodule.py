@@ -233,53 +233,6 @@ def test_annotations_take_the_place_of_the_sources(masks_root: Path) -> None:
     assert not module.dataset("test").batch([0])["has_masks"].any()
 
 
-def test_balance_by_finding_and_by_posterior(chexpert_root: Path) -> None:
-    module = chexpert(chexpert_root, balance="finding", balance_share=0.75, uncertain="zeros")
-    labels = torch.cat([batch["label"] for batch in module.train_dataloader()])
-    assert labels.mean().item() == 0.75
-    other = {"findings": ["Cardiomegaly", "Pleural Effusion"], "finding": "Pleural Effusion"}
-    module = chexpert(chexpert_root, balance="finding", balance_share=0.25, **other)
-    labels = torch.cat([batch["label"] for batch in module.train_dataloader()])
-    assert labels[:, 1].mean().item() == 0.25
-    with pytest.raises(UnknownChoice):
-        chexpert(chexpert_root, finding="Edema")
-    with pytest.raises(BadValue, match="no posterior"):
-        chexpert(chexpert_root, balance="posterior").train_dataloader()
-    ids = module.dataset("train").image_ids
-    posterior = np.concatenate([np.full(24, 0.05), np.full(7, 0.95), [np.nan]]).astype(np.float32)
-    module = chexpert(chexpert_root, balance="posterior", annotations=Annotations(ids, posterior=posterior))
-    drawn = torch.cat([batch["posterior"] for batch in module.train_dataloader()])
-    assert (drawn > 0.5).float().mean().item() == 0.5
-    assert not drawn.isnan().any()
-
-
-def test_posteriors_are_quantiles_in_the_shares_in_which_pictures_are_drawn(chexpert_root: Path) -> None:
-    ids = chexpert(chexpert_root).dataset("train").table["image_id"].tolist()
-    posterior = np.concatenate([np.full(24, 0.05), np.full(7, 0.95), [np.nan]]).astype(np.float32)
-    known = Annotations(ids, posterior=posterior)
-    expected = {None: 7 / 31, "posterior": 0.5, "posterior_root": 7**0.5 / (7**0.5 + 24**0.5)}
-    for balance, share in expected.items():
-        values = chexpert(chexpert_root, balance=balance, annotations=known).posteriors()
-        assert (np.diff(values) >= 0).all()
-        assert abs(float((values > 0.5).mean()) - share) < 0.01
-    with pytest.raises(BadValue, match="no posterior"):
-        chexpert(chexpert_root).posteriors()
-
-
-def test_balance_by_extremes_draws_both_ends_and_nothing_between(chexpert_root: Path) -> None:
-    ids = chexpert(chexpert_root).dataset("train").image_ids
-    posterior = np.concatenate([np.full(8, 0.05), np.full(18, 0.5), np.full(4, 0.95), [np.nan, 0.2]])
-    annotations = Annotations(ids, posterior=posterior.astype(np.float32))
-    module = chexpert(chexpert_root, balance="extremes", annotations=annotations)
-    drawn = torch.cat([batch["posterior"] for batch in module.train_dataloader()])
-    assert sorted(set(drawn.tolist())) == pytest.approx([0.05, 0.95])
-    assert float((drawn > 0.5).float().mean()) == 0.5
-    for gone, words in ((posterior > 0.5, "over 0.8"), (posterior < 0.2, "under 0.2")):
-        annotations = Annotations(ids, posterior=np.where(gone, 0.5, posterior).astype(np.float32))
-        with pytest.raises(TooFewPositives, match=words):
-            chexpert(chexpert_root, balance="extremes", annotations=annotations).train_dataloader()
-
-
 def test_a_limit_keeps_both_classes(chexpert_root: Path) -> None:
     table = chexpert(chexpert_root, limit=6, uncertain="zeros").table("train")
     assert len(table) == 6

@@ -125,7 +125,38 @@ def test_a_single_broken_file_is_the_users_error(tools: Tools, tmp_path: Path) -
     path = tmp_path / "a.png"
     path.write_text("no picture")
     with pytest.raises(BadImage, match="not an image"):
-        explain_files([path], tmp_path, tmp_path / "out", tools, Settings(), echo=lambda line: None)
+        explain_files([path], tmp_path, tmp_path / "new" / "out", tools, Settings(), echo=lambda line: None)
+    assert sorted(tmp_path.iterdir()) == [path]  # nothing was explained: no empty folder either
+
+
+def test_a_folder_that_was_there_stays_and_one_of_a_failed_picture_goes(tools: Tools, tmp_path: Path) -> None:
+    out, paths = tmp_path / "out", [write(tmp_path / name, 40, 40) for name in ("a.png", "b.png")]
+    out.mkdir()
+
+    def refuse(explained: Explained, path: Path) -> None:
+        raise ValueError("no ink")
+
+    told = replace(tools, draw=refuse)
+    settings = Settings(full_resolution=())
+    with pytest.raises(ValueError, match="no ink"):
+        explain_files(paths[:1], tmp_path, out, told, settings, echo=lambda line: None)
+    assert list(out.iterdir()) == []
+    outcomes = explain_files(paths, tmp_path, out, told, settings, echo=lambda line: None)
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed"]
+    assert [entry.name for entry in out.iterdir()] == ["summary.csv"]
+
+
+def test_an_interruption_before_the_first_picture_leaves_nothing(tools: Tools, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", 40, 40)
+
+    def stop(images: Tensor) -> Tensor:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="0 of 1 images done"):
+        explain_files(
+            [path], tmp_path, tmp_path / "out", replace(tools, segmenter=stop), Settings(), echo=len
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_done_is_kept_until_the_file_or_the_settings_change(tools: Tools, tmp_path: Path) -> None:

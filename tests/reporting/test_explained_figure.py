@@ -167,7 +167,7 @@ def test_the_ratio_of_one_picture_has_as_many_digits_as_its_reading_bears() -> N
     reading = Reading(0.5, ctr=0.51234, heart_width=0.41234, thorax_width=0.80481, transfer=None)
     assert measured(reading) == "CTR 0.51 = heart 0.41 / thorax 0.80"
     assert reading.numbers()["ctr"] == 0.51234
-    assert "ctr, 3" not in asset("progression.js")
+    assert "measured, 3" not in asset("progression.js")
 
 
 def test_strip_and_difference_map_of_a_file_state_the_same_scale(
@@ -178,3 +178,34 @@ def test_strip_and_difference_map_of_a_file_state_the_same_scale(
     strip, maps = (texts(figure) for figure in figures)
     (stated,) = [text.removeprefix("±") for text in strip if text.startswith("±")]
     assert f"darker −{stated}" in maps and f"brighter +{stated}" in maps
+
+
+OTHER = {
+    "scp": ("SCP 0.55", "SCP 0.55 (left 0.30, right 0.80)"),
+    "haze": ("lung haze 0.61", "lung haze 0.61"),
+}
+
+
+@pytest.mark.parametrize("read_by", ["scp", "haze", None])
+@pytest.mark.parametrize("draw", [draw_explained, draw_difference, draw_outlines])
+@pytest.mark.parametrize("shape", [(80, 60), (160, 40)])
+def test_a_task_read_by_something_else_shows_that_in_the_place_of_the_ctr(
+    film_of: Callable[..., Explained],
+    figures: list[Figure],
+    tmp_path: Path,
+    draw: Any,
+    read_by: str | None,
+    shape: tuple[int, int],
+) -> None:
+    film = film_of(*shape)
+    more: dict[str, Any] = {"scp_left": 0.3, "scp_right": 0.8, "haze": 0.61}
+    steps = tuple(replace(step, reading=replace(step.reading, **more)) for step in film.steps)
+    about = {**film.about, "read_by": read_by, "reading_floor": 0.02}
+    draw(replace(film, before=replace(film.before, **more), steps=steps, about=about), tmp_path / "a.png")
+    said = texts(figures[0])
+    assert not any("CTR" in text for text in said)
+    short, full = OTHER[read_by] if read_by else ("posterior", "posterior")
+    assert sum((full if draw is draw_outlines else short) in text for text in said) >= 3
+    assert outside(figures[0]) == [] and overlapping(figures[0]) == []
+    widths = [line for axes in figures[0].axes if axes.images for line in axes.lines]
+    assert widths == []  # the lines that a ratio is read from

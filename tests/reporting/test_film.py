@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
+from PIL import Image, ImageDraw, ImageSequence
 
 from cfx.evaluation.explained import MARK, Explained
 from cfx.reporting.film import CAPTION, HOLD, MILLISECONDS, draw_gif, draw_mp4, film, video_problem
@@ -81,3 +81,21 @@ def test_the_mp4_plays_as_long_as_the_film(explained: Explained, tmp_path: Path)
 def test_what_is_missing_for_an_mp4_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     assert video_problem() == "no MP4 is written: it needs ffmpeg; pip install 'cfx[video]'"
+
+
+@pytest.mark.parametrize(("read_by", "said"), [("ctr", "CTR 0.60"), ("haze", "lung haze 0.61"), (None, "")])
+def test_captions_tell_what_the_task_is_read_by(
+    explained: Explained, monkeypatch: pytest.MonkeyPatch, read_by: str | None, said: str
+) -> None:
+    written: list[str] = []
+    draw = ImageDraw.ImageDraw.text
+
+    def keep(self: ImageDraw.ImageDraw, xy: tuple[float, float], text: str, **more: object) -> None:
+        written.append(text)
+        draw(self, xy, text, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", keep)
+    steps = tuple(replace(step, reading=replace(step.reading, haze=0.61)) for step in explained.steps)
+    list(film(replace(explained, steps=steps, about={**explained.about, "read_by": read_by})))
+    assert said in written
+    assert read_by == "ctr" or not any("CTR" in text for text in written)

@@ -80,7 +80,9 @@ def test_pure_noise_is_a_picture_too() -> None:
 
 def test_a_strip_carries_its_numbers_for_the_knob(run_folder: Path) -> None:
     example = read_run(Run(run_folder)).examples[0]
-    cells = re.findall(r'<div class="cell" data-posterior="([^"]*)" data-ctr="([^"]*)"', strip_html(example))
+    cells = re.findall(
+        r'<div class="cell" data-posterior="([^"]*)" data-measured="([^"]*)"', strip_html(example)
+    )
     assert len(cells) == 7
     assert [float(p) for p, _ in cells[1:]] == pytest.approx(example.posterior, abs=1e-4)
     targets = re.findall(r'data-target="([^"]*)" data-change="data:image/png', strip_html(example))

@@ -98,7 +98,7 @@ def test_a_picture_of_the_runs_own_size_is_shown_as_it_was_scored(tools: Tools) 
 def test_every_step_has_its_own_verdict(tools: Tools) -> None:
     shown = show(grey(), "x", tools)
     told = progression_json(shown)
-    shifts = [abs(s["ctr"] - shown.explained.redrawn.ctr) for s in told["steps"]]
+    shifts = [abs(s["measured"] - shown.explained.redrawn.ctr) for s in told["steps"]]
     assert min(shifts) < 0.027 < max(shifts)
     for shift, step, reasons in zip(shifts, told["steps"], shown.reasons, strict=True):
         assert ("shift under the reading floor" in reasons) == (shift < 0.027)
@@ -135,3 +135,15 @@ def test_the_archive_holds_pictures_numbers_and_what_they_are(tools: Tools) -> N
         with Image.open(BytesIO(packed.read("original.png"))) as picture:
             assert "Description" not in picture.info
     assert archive_name(shown) == "Mller__chest_counterfactuals.zip"
+
+
+def test_the_page_is_sent_what_the_task_is_read_by(tools: Tools) -> None:
+    told = {
+        by: progression_json(show(grey(), "x", replace(tools, read_by=by))) for by in ("ctr", "haze", None)
+    }
+    assert told["ctr"]["measure"]["label"] == "CTR" and told["ctr"]["original"]["lines"]
+    assert told["haze"]["measure"]["label"] == "lung haze"
+    assert told["haze"]["original"]["measured"] not in (None, told["ctr"]["original"]["measured"])
+    assert all(step["lines"] == {} and step["outlines"] for step in told["haze"]["steps"])
+    assert told[None]["measure"] is None
+    assert not any("measured" in item for item in (told[None]["original"], *told[None]["steps"]))

@@ -33,7 +33,7 @@ def test_a_picture_comes_back_at_every_step_in_one_answer(client: TestClient, ki
     assert answer.status_code == 200, answer.text
     told = answer.json()
     assert (told["name"], told["height"], told["width"]) == (f"film.{kind.lower()}", 96, 80)
-    assert (told["finding"], told["floor"]) == ("Cardiomegaly", 0.027)
+    assert (told["finding"], told["measure"]["floor"]) == ("Cardiomegaly", 0.027)
     assert [step["target"] for step in told["steps"]] == pytest.approx(np.linspace(0, 1, 21))
     reached = [step["posterior"] for step in told["steps"]]
     assert reached == sorted(reached) and reached[-1] - reached[0] > 0.5

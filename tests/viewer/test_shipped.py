@@ -36,7 +36,7 @@ def test_real_dicom_files_are_drawn_and_measured(shipped: TestClient, real_data:
         answer = shipped.post("/api/upload", files={"file": (file.name, file.read_bytes())})
         assert answer.status_code == 200, (file.name, answer.text)
         told = answer.json()
-        measured += told["original"]["ctr"] is not None and set(told["original"]["lines"]) == {
+        measured += told["original"]["measured"] is not None and set(told["original"]["lines"]) == {
             "heart",
             "thorax",
         }

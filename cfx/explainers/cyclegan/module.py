@@ -217,10 +217,14 @@ class AttentionCycleGAN(pl.LightningModule):
         """Ask the black box what it says of the averaged translators' pictures of both groups."""
         image, posterior = batch["image"], self.posterior(batch)
         low, high = posterior < LOW, posterior > HIGH
-        if bool(low.any()):
-            self.reach_up.update((self.blackbox(self.average.up(image[low]).image) >= HIGH).float())
-        if bool(high.any()):
-            self.reach_down.update((self.blackbox(self.average.down(image[high]).image) <= LOW).float())
+        # Without a picture of the group the metric is updated by nothing: one never updated may not be computed.
+        up, down = posterior[low], posterior[high]
+        if len(up):
+            up = self.blackbox(self.average.up(image[low]).image)
+        if len(down):
+            down = self.blackbox(self.average.down(image[high]).image)
+        self.reach_up.update((up >= HIGH).float())
+        self.reach_down.update((down <= LOW).float())
 
     def on_validation_epoch_end(self) -> None:
         """Log valid/reach_up and valid/reach_down; a group without pictures counts as 0."""

@@ -188,6 +188,14 @@ def test_the_black_box_is_untouched_and_validation_asks_it(tmp_path: Path) -> No
     assert made.rate(0) == made.rate(6) == 1.0 and made.rate(9) == pytest.approx(0.5) and made.rate(12) == 0.0
 
 
+@pytest.mark.filterwarnings("error:The ``compute`` method")
+def test_a_validation_without_a_picture_of_either_group_reaches_nothing(tmp_path: Path) -> None:
+    unsure = [dict(half(), posterior=torch.full((4,), 0.5))]
+    plain = DataLoader(unsure, batch_size=None)  # type: ignore[arg-type,var-annotated]
+    results = trainer(tmp_path, 1).validate(module(), plain, verbose=False)[0]
+    assert results == {"valid/reach_up": 0, "valid/reach_down": 0}
+
+
 def test_settings_that_can_not_be_meant_are_refused() -> None:
     with pytest.raises(ValueError, match="switch"):
         module(switch=2.0)

@@ -235,6 +235,15 @@ def test_validation_logs_reach_and_error(tmp_path: Path) -> None:
     assert all(0 <= value <= 1 for value in results.values())
 
 
+@pytest.mark.filterwarnings("error:The ``compute`` method")
+def test_a_validation_without_a_picture_of_either_group_reaches_nothing(tmp_path: Path) -> None:
+    unsure = [dict(batch(4), posterior=torch.full((4,), 0.5))]
+    plain = DataLoader(unsure, batch_size=None)  # type: ignore[arg-type,var-annotated]
+    results = trainer(tmp_path, 1).validate(default(), plain, verbose=False)[0]
+    assert (results["valid/reach_up"], results["valid/reach_down"]) == (0, 0)
+    assert results["valid/target_mae"] > 0
+
+
 def test_targets_are_extreme_as_often_as_asked_and_always_the_far_end() -> None:
     module = default(extremes=1.0)
     posterior = torch.tensor([0.1, 0.9, 0.4, 0.6])
