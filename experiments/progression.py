@@ -92,9 +92,12 @@ def task_figures(evaluation: Evaluation) -> dict[str, Any]:
     """Curves and figures of one task.
 
     Raises:
-        BadValue: nothing is measured of its finding.
+        BadValue: nothing is measured of its finding, or it is no evaluation of the test patients.
     """
     metrics, table = evaluation.metrics(), evaluation.counterfactuals()
+    if metrics["split"] != "test":
+        problem = f"was measured on the {metrics['split']} patients"
+        raise BadValue("run", str(evaluation.path), problem, "evaluate it with evaluation.split=test")
     name = metrics["clinical"]["read_by"]
     if name not in MEASURED:
         raise BadValue(

@@ -50,7 +50,7 @@ def evaluated(
     rows.to_parquet(path / "counterfactuals.parquet", index=False)
     evaluation.write_metrics(
         {
-            "task": task, "n_patients": 3, "run": {"commit": "abc", "device": "cpu", "seed": 0},
+            "task": task, "split": "test", "n_patients": 3, "run": {"commit": "abc", "device": "cpu", "seed": 0},
             "validity": both | {"target_mae": 0.1, "target_mae_worst": 0.2, "monotone": 1.0, "spans": 1.0},
             "clinical": {read_by: both, "angle": None, "read_by": read_by}, "identity": {"fop": 0.9},
         }
@@ -105,6 +105,16 @@ def test_p_is_corrected_over_all_tasks_and_directions(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [row["p_holm"] for row in found] == [pytest.approx(0.02), None, pytest.approx(0.04), None]
     assert all(row["own"] for row in found)
+
+
+def test_only_the_test_patients_are_reported(tmp_path: Path) -> None:
+    rows = table({0.0: 0.1, 1.0: 0.9})
+    place = Evaluation(evaluated(tmp_path / "a", pd.concat([rows, rows.assign(group=DOWN)])))
+    found = progression.task_figures(place)
+    assert found[UP]["n_images"] == 3 and found[UP]["measurement"][1]["mean"] == pytest.approx(0.51)
+    place.write_metrics(place.metrics() | {"split": "valid"})
+    with pytest.raises(BadValue, match="measured on the valid patients"):
+        progression.task_figures(place)
 
 
 def paired(path: Path, kind: str, **loss: float) -> Run:

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from cfx.evaluation.reading_words import label_of
+from cfx.evaluation.reading_words import MEASURES, label_of
 from cfx.reporting.charts import ctr_figure, validity_figure
 from cfx.reporting.example_readings import measurement_of, measures_nothing
 from cfx.reporting.glossary import WORDS
@@ -57,6 +57,8 @@ def _numbers(run: RunFiles) -> str:
     made = [(fixed(value, digits), label) for value, digits, label in tiles if value is not None]
     cells = "".join(f"<div><b>{number}</b><span>{escape(label)}</span></div>" for number, label in made)
     told = ["Of two directions the worse one is shown."]
+    if name in MEASURES:
+        told.append(f"{MEASURES[name].label}: {MEASURES[name].meaning}.")
     if run.value("oracle.ctr_mae") is not None:
         told.append(f"Oracle: {WORDS['oracle']}.")
     note = f'<p class="note">{escape(" ".join(told))}</p>'

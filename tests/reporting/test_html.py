@@ -174,3 +174,10 @@ def test_a_report_of_many_large_noisy_progressions_stays_under_5_mb_and_fetches_
     sources = Page(text).sources
     assert len(sources) > 30 and all(source.startswith("data:image/") for source in sources)
     assert not re.search(r"(src|href|action)=[\"']?(https?:|//)|@import|url\(", text)
+
+
+def test_the_measurement_that_a_task_is_read_by_is_explained_where_it_first_stands(run_folder: Path) -> None:
+    words = " ".join(Page(report_html(read_run(Run(run_folder)))).words)
+    assert words.index("CTR: heart width over inner thoracic width.") < words.index(
+        "The same patient, drawn again"
+    )
