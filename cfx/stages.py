@@ -86,6 +86,7 @@ class Session:
         """
         warnings = []
         if not chain.is_part(self.config):
+            assembly.findings(self.config)  # knows the task's finding, or says so
             warnings = check_given(self.config)
             assembly.check_objective(self.config)
         if rank() == 0:

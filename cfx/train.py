@@ -34,6 +34,7 @@ def check_job(config: DictConfig) -> None:
     known = {str(key): value for key, value in plain.items()}
     check(known)
     if not chain.is_part(known):
+        assembly.findings(known)
         assembly.check_objective(known)
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from cfx.metrics.validity import HIGH, LOW
+LOW, HIGH = 0.2, 0.8
+"""Where a picture is called clearly, as `cfx.metrics.validity` has it, which reporting can not import without torch."""
 
 _REACH = f"share of pictures whose posterior got to {HIGH} or more (up), to {LOW} or less (down)"
 _GAP = (

@@ -1,5 +1,7 @@
 """Every figure that the tables name is explained under them, each sentence once."""
 
+from cfx.metrics import validity
+from cfx.reporting import glossary
 from cfx.reporting.glossary import WORDS, explained, glossary_html
 from cfx.reporting.methods import COLUMNS
 from cfx.reporting.tables import _COLUMNS, Table
@@ -20,3 +22,7 @@ def test_a_table_explains_its_header_and_its_rows_on_the_page_alone() -> None:
     table = Table("t", ("", "KID"), (("oracle", "0.02"), ("mine", "0.03")))
     assert "near 0 = not told apart" in table.html() and "rendered again" in table.html()
     assert "mine</dt>" not in table.html() and "not told apart" not in table.text()
+
+
+def test_the_words_name_the_bounds_that_are_used() -> None:
+    assert (glossary.LOW, glossary.HIGH) == (validity.LOW, validity.HIGH)

@@ -150,7 +150,7 @@ def test_the_reading_floor_is_the_one_of_the_clinical_metrics() -> None:
 def test_drawn_pictures_name_what_they_are(run_folder: Path, place: str) -> None:
     text = report_html(read_run(Run(run_folder)))
     if place == "figure":
-        assert "every picture but the first was drawn by a model" in text
+        assert "Every picture but the first was drawn by a model" in text
     else:
         assert len(re.findall(r'alt="asked for', text)) == 36 and MARK == "synthetic counterfactual"
 
