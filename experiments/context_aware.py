@@ -27,7 +27,14 @@ from cfx.metrics.devices import find, in_edit, kept_contrast, visible
 from cfx.metrics.statistics import cluster_bootstrap, effect_size, paired_wilcoxon
 from cfx.metrics.validity import DOWN, UP, extreme_target
 from cfx.runs import Run, jobs_of
-from experiments.several_runs import drawn_at, pictures_of, places_of, same_question, shared_rows
+from experiments.several_runs import (
+    drawn_at,
+    pictures_of,
+    places_of,
+    refuse_other_splits,
+    same_question,
+    shared_rows,
+)
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parent
@@ -143,6 +150,8 @@ def study(runs: list[Run]) -> dict[str, Any]:
     """
     pairs = pairs_of(runs)
     same_question(runs)
+    for run in runs:
+        refuse_other_splits(run.evaluation)
     found: dict[str, Any] = {}
     for model in dict.fromkeys(pair.model for pair in pairs):
         parts: dict[str, list[pd.DataFrame]] = {UP: [], DOWN: []}
@@ -151,6 +160,10 @@ def study(runs: list[Run]) -> dict[str, Any]:
             for group, tables in parts.items():
                 tables.append(measure(pair, loaded, group))
         found[model] = {group: figures(pd.concat(tables)) for group, tables in parts.items()}
+        for group, tables in parts.items():
+            found[model][group]["difference_by_seed"] = [
+                figures(each)["difference"]["mean"] for each in tables
+            ]
     found["runs"] = [
         {
             "model": run.config["model"]["name"],

@@ -27,10 +27,15 @@ from cfx.metrics.validity import DOWN, UP
 from cfx.reporting import style
 from cfx.runs import Evaluation, Run
 from experiments.ladder import evaluation_at
+from experiments.several_runs import refuse_other_splits
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parent
 MEASURED = {"ctr": "cardiothoracic ratio", "scp": "healthy recess, score", "haze": "lung haze"}
+FEWEST = 3
+"""Targets of a picture that must be readable for the figure that leaves fewer pictures out."""
+BLUNTED, HEALTHY = 0.5, 0.7
+"""Scores of a recess under and over which it is taken for blunted or healthy in `by_side`."""
 FALLS = {"scp"}
 """Measurements that fall as their finding grows."""
 
@@ -53,32 +58,50 @@ def levels(table: pd.DataFrame, values: Array) -> list[dict[str, Any]]:
     return rows
 
 
-def follows(table: pd.DataFrame, values: Array, sign: int) -> dict[str, Any]:
+def follows(table: pd.DataFrame, values: Array, sign: int, fewest: int | None = None) -> dict[str, Any]:
     """Spearman's correlation of the measurement with the target within each picture, its mean by patient.
 
     Args:
         table: rows of one group, every target of each picture.
         values: (N,) the measurement.
         sign: -1 where it falls as the finding grows.
+        fewest: targets at which a picture must be measurable, None = at all of them.
 
     Returns:
-        mean, ci95, and the share of pictures in which it could be read: all targets measurable and not one value.
+        mean, ci95, and the share of pictures in which it could be read: measurable often enough and not one value.
     """
     wide = pd.DataFrame({"image": table["image_id"], "target": table["target"], "value": values})
     wide = wide.pivot_table(index="image", columns="target", values="value", dropna=False)
     patients = (
         table.drop_duplicates("image_id").set_index("image_id")["patient_id"].loc[wide.index].to_numpy()
     )
-    ranks = np.array(
-        [
-            sign * stats.spearmanr(wide.columns, row).statistic
-            if np.isfinite(row).all() and np.ptp(row) > 0
-            else np.nan
-            for row in wide.to_numpy()
-        ]
-    )
+    needed = len(wide.columns) if fewest is None else fewest
+    targets = wide.columns.to_numpy(dtype=np.float64)
+    ranks = np.full(len(wide), np.nan)
+    for number, row in enumerate(wide.to_numpy()):
+        made = np.isfinite(row)
+        if made.sum() >= needed and np.ptp(row[made]) > 0:
+            ranks[number] = sign * stats.spearmanr(targets[made], row[made]).statistic
     mean, low, high = cluster_bootstrap(ranks, patients)
     return {"mean": mean, "ci95": [low, high], "read": float(np.isfinite(ranks).mean())}
+
+
+def by_side(table: pd.DataFrame) -> dict[str, Any]:
+    """`follows` of each recess by itself: of all, and of those that were blunted or healthy in the picture as taken."""
+    found: dict[str, Any] = {}
+    for side in ("left", "right"):
+        before = table[f"scp_{side}_before"].to_numpy()
+        kinds = {
+            "all": np.ones(len(table), dtype=bool),
+            "blunted": before < BLUNTED,
+            "healthy": before > HEALTHY,
+        }
+        found[side] = {}
+        for kind, chosen in kinds.items():
+            rows = table[chosen].reset_index(drop=True)
+            figure = follows(rows, rows[f"scp_{side}_after"].to_numpy(), -1) if len(rows) else None
+            found[side][kind] = figure
+    return found
 
 
 def made_with(evaluation: Evaluation) -> dict[str, Any]:
@@ -94,10 +117,8 @@ def task_figures(evaluation: Evaluation) -> dict[str, Any]:
     Raises:
         BadValue: nothing is measured of its finding, or it is no evaluation of the test patients.
     """
+    refuse_other_splits(evaluation)
     metrics, table = evaluation.metrics(), evaluation.counterfactuals()
-    if metrics["split"] != "test":
-        problem = f"was measured on the {metrics['split']} patients"
-        raise BadValue("run", str(evaluation.path), problem, "evaluate it with evaluation.split=test")
     name = metrics["clinical"]["read_by"]
     if name not in MEASURED:
         raise BadValue(
@@ -110,6 +131,7 @@ def task_figures(evaluation: Evaluation) -> dict[str, Any]:
         "run": made_with(evaluation),
         **{key: metrics["validity"][key] for key in ("target_mae", "target_mae_worst", "monotone", "spans")},
     }
+    sign = -1 if name in FALLS else 1
     for group in (UP, DOWN):
         some = table[table["group"] == group].reset_index(drop=True)
         values = measured(some, name)
@@ -118,8 +140,11 @@ def task_figures(evaluation: Evaluation) -> dict[str, Any]:
             "reach": metrics["validity"][group]["reach"],
             "posterior": levels(some, some["p_after"].to_numpy()),
             "measurement": levels(some, values),
-            "follows": follows(some, values, -1 if name in FALLS else 1),
+            "follows": follows(some, values, sign),
+            "follows_if_half_is_read": follows(some, values, sign, fewest=FEWEST),
         }
+        if name == "scp":
+            found[group]["by_side"] = by_side(some)
     return found
 
 
@@ -132,7 +157,10 @@ def shifts(evaluations: list[Evaluation]) -> list[dict[str, Any]]:
             if not isinstance(section, dict) or not section.get(UP):
                 continue
             for group in (UP, DOWN):
-                figures = {key: section[group].get(key) for key in ("shift_net", "effect", "n_patients", "p")}
+                figures = {
+                    key: section[group].get(key)
+                    for key in ("shift_net", "effect", "n_patients", "not_measurable", "p")
+                }
                 interval = (section[group].get("ci95") or {}).get("shift_net")
                 own = name == metrics["clinical"]["read_by"]
                 rows.append(
@@ -181,9 +209,12 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if len({each["task"] for each in tasks}) < len(tasks):
+        print("error: two of the runs are of one task; give one of each", file=sys.stderr)
+        return 2
     tests = shifts(evaluations)
     study = ROOT / arguments[0]
-    write_json(study / "metrics.json", {"tasks": {each["task"]: each for each in tasks}, "tests": tests})
+    write_json(study / "metrics.json", {"tasks": {str(each["task"]): each for each in tasks}, "tests": tests})
     style.save_png(draw(tasks), study / "progression.png")
     for each in tasks:
         print(each["task"], each["read_by"], {group: each[group]["follows"] for group in (UP, DOWN)})

@@ -24,19 +24,24 @@ ROOT = Path(__file__).resolve().parent
 def margins(found: Sequence[Difference], judged: set[str]) -> dict[str, float | None]:
     """Return by figure how far the first run is ahead of every judged rival, by the worse end and direction.
 
+    None where a judged rival lacks the figure in a direction: what was not measured is no lead.
+
     Args:
         found: its differences from the others.
         judged: names of the rivals that count.
     """
-    names = dict.fromkeys(each.figure for each in found)
     margin: dict[str, float | None] = {}
-    for name in names:
-        ends = [
-            each.low if each.better > 0 else -each.high
-            for each in found
-            if each.figure == name and each.other in judged and each.low is not None and each.high is not None
-        ]
-        margin[name] = min(ends) if ends else None
+    for name in dict.fromkeys(each.figure for each in found):
+        mine = [each for each in found if each.figure == name]
+        sides = {each.group for each in mine}
+        ends = {
+            (each.other, each.group): each.low if each.better > 0 else -each.high
+            for each in mine
+            if each.low is not None and each.high is not None
+        }
+        wanted = [(other, side) for other in judged for side in sides]
+        complete = bool(wanted) and all(each in ends for each in wanted)
+        margin[name] = min(ends[each] for each in wanted) if complete else None
     return margin
 
 

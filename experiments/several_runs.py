@@ -12,7 +12,7 @@ from cfx import assembly
 from cfx.errors import BadValue
 from cfx.evaluation.rows import extremes
 from cfx.loading import LoadedRun
-from cfx.runs import Run
+from cfx.runs import Evaluation, Run
 
 SPLITS = ("train", "valid", "test")
 
@@ -33,6 +33,18 @@ def same_question(runs: list[Run]) -> None:
         if split_of(run) != split_of(runs[0]):
             problem = f"was evaluated on {split_of(run)}, {runs[0].name} on {split_of(runs[0])}"
             raise BadValue("run", run.name, problem, "give runs that were evaluated on one split")
+
+
+def refuse_other_splits(evaluation: Evaluation) -> None:
+    """Refuse an evaluation of other than test patients: what is tuned on is not reported.
+
+    Raises:
+        BadValue: naming the split.
+    """
+    split = evaluation.metrics().get("split")
+    if split != "test":
+        problem = f"was measured on the {split} patients"
+        raise BadValue("run", str(evaluation.path), problem, "evaluate it with evaluation.split=test")
 
 
 def split_of(run: Run) -> str:

@@ -23,6 +23,7 @@ def table(p_after: dict[float, float], p_before: float = 0.1, pictures: int = 3)
     """Pictures of one group; the CTR rises with the target, the score of a recess falls."""
     rows = [
         {
+            "scp_left_before": 0.9, "scp_right_before": 0.3,
             "image_id": f"i{k}", "patient_id": f"p{k}", "group": UP, "p_before": p_before, "target": target,
             "p_after": reached, "ctr_after": 0.4 + 0.1 * target + 0.01 * k, "scp_left_after": 1 - target,
             "scp_right_after": 1 - target if k else np.nan,
@@ -31,6 +32,13 @@ def table(p_after: dict[float, float], p_before: float = 0.1, pictures: int = 3)
         for target, reached in p_after.items()
     ]  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def both_groups(p_after: dict[float, float], p_before: float = 0.1) -> pd.DataFrame:
+    """The same with as many pictures called positive, which are asked for alike and reach the same."""
+    rows = table(p_after, p_before)
+    others = {"group": DOWN, "image_id": "d" + rows["image_id"], "patient_id": "d" + rows["patient_id"]}
+    return pd.concat([rows, rows.assign(**others)], ignore_index=True)
 
 
 def side(p: float | None) -> dict[str, Any]:
@@ -68,13 +76,19 @@ def test_a_figure_over_seeds_has_a_t_interval_and_is_null_where_a_seed_has_none(
 
 
 def test_a_step_is_read_from_runs_or_evaluations_of_the_same_pictures(tmp_path: Path) -> None:
-    first = evaluated(tmp_path / "a", table({0.0: 0.1, 1.0: 0.6}))
-    second = evaluated(tmp_path / "b", table({0.0: 0.1, 1.0: 0.8}))
-    other = evaluated(tmp_path / "c", table({0.0: 0.1, 1.0: 0.8}, p_before=0.15))
+    first = evaluated(tmp_path / "a", both_groups({0.0: 0.1, 1.0: 0.6}))
+    second = evaluated(tmp_path / "b", both_groups({0.0: 0.1, 1.0: 0.8}))
+    other = evaluated(tmp_path / "c", both_groups({0.0: 0.1, 1.0: 0.8}, p_before=0.15))
     steps = ladder.steps_of([f"published={first},{second}", f"ours={second}"])
     assert [(name, len(them)) for name, them in steps] == [("published", 2), ("ours", 1)]
     curve = ladder.curve(steps[0][1][0].counterfactuals(), UP)
     assert curve == [(0.0, pytest.approx(0.1)), (1.0, pytest.approx(0.6))]
+    found = ladder.figures(steps[0], [0.0, 1.0])
+    assert found["n"] == 2 and found[UP]["p_after"]["mean"] == pytest.approx(0.7)
+    assert found["target_mae"]["seeds"] == pytest.approx([0.25, 0.15])
+    assert ladder.figures(steps[0], [1.0])["target_mae"]["seeds"] == pytest.approx([0.4, 0.2])
+    third = evaluated(tmp_path / "third", both_groups({0.0: 0.1, 0.5: 0.5, 1.0: 0.8}, p_before=0.1 + 1e-6))
+    assert ladder.shared_targets(ladder.steps_of([f"one={first}", f"more={third}"])) == [0.0, 1.0]
     with pytest.raises(BadValue, match="other pictures or black boxes"):
         ladder.steps_of([f"published={first}", f"ours={other}"])
     with pytest.raises(BadValue, match="NAME=RUN"):
@@ -88,6 +102,13 @@ def test_a_measurement_that_moves_with_every_step_follows() -> None:
     recess = progression.follows(rows, progression.measured(rows, "scp"), -1)
     assert recess["mean"] == 1.0
     assert recess["read"] == pytest.approx(2 / 3)  # a picture whose right recess was not found is not read
+    some = progression.measured(rows, "ctr").copy()
+    some[::3] = np.nan  # one target of three is not measurable
+    assert progression.follows(rows, some, 1)["read"] == 0.0
+    assert progression.follows(rows, some, 1, fewest=2)["mean"] == pytest.approx(1.0)
+    sides = progression.by_side(rows)
+    assert sides["left"]["healthy"]["mean"] == sides["right"]["blunted"]["mean"] == pytest.approx(1.0)
+    assert sides["left"]["blunted"] is None and sides["right"]["healthy"] is None
     still = progression.follows(rows, np.full(len(rows), 0.4), 1)
     assert np.isnan(still["mean"]) and still["read"] == 0.0
 
@@ -105,6 +126,10 @@ def test_p_is_corrected_over_all_tasks_and_directions(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [row["p_holm"] for row in found] == [pytest.approx(0.02), None, pytest.approx(0.04), None]
     assert all(row["own"] for row in found)
+    metrics = evaluations[0].metrics()
+    both = {"clinical": {"scp": metrics["clinical"]["ctr"], **metrics["clinical"]}}
+    evaluations[0].write_metrics(metrics | both)
+    assert [row["own"] for row in progression.shifts(evaluations[:1])] == [False, False, True, True]
 
 
 def test_only_the_test_patients_are_reported(tmp_path: Path) -> None:
@@ -149,16 +174,20 @@ def test_a_device_counts_for_both_losses_where_either_edited_it(tmp_path: Path) 
     assert row["contrast_plain"] == pytest.approx(0.5, abs=0.05)
     assert row["difference"] == pytest.approx(row["contrast_aware"] - row["contrast_plain"])
     assert (row["kept_aware"], row["kept_plain"]) == (1.0, 0.0)
+    (row,) = context_aware.device_rows(bright, half, bright, tmp_path / "devices.png")
+    assert row["contrast_aware"] == pytest.approx(0.5, abs=0.05) and row["contrast_plain"] == pytest.approx(
+        1.0
+    )
     assert context_aware.device_rows(bright, bright, bright, tmp_path / "devices.png") == []
 
 
 def test_several_seeds_of_one_patient_count_as_one() -> None:
     rows = pd.DataFrame(
-        {"patient_id": ["p", "p", "q"], "contrast_aware": [1.0, 0.0, 0.5], "contrast_plain": 0.25}
+        {"patient_id": ["p", "p", "q"], "contrast_aware": [1.0, 0.0, 0.9], "contrast_plain": 0.25}
     )
     rows = rows.assign(difference=rows["contrast_aware"] - 0.25, kept_aware=1.0, kept_plain=0.0)
     found = context_aware.figures(rows)
-    assert found["n_patients"] == 2 and found["difference"]["mean"] == pytest.approx(0.25)
+    assert found["n_patients"] == 2 and found["difference"]["mean"] == pytest.approx(0.45)  # by row 0.38
     assert found["p"] is None  # under twenty patients
     empty = context_aware.figures(rows[:0])
     assert empty["difference"] == {"mean": None, "ci95": None} and empty["n_patients"] == 0

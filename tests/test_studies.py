@@ -201,6 +201,11 @@ def test_the_margin_is_the_least_favourable_one_over_rivals_that_got_there(repos
         ahead("reach", "xgem", 1, 0.02, 0.1), ahead("reach", "cyclegan", 1, -0.01, 0.1),
         ahead("KID", "xgem", -1, -0.5, -0.1), ahead("KID", "pixel", -1, -0.5, 0.3),
     ]  # fmt: skip
-    assert rivals.margins(found, {"xgem", "cyclegan"}) == {"reach": -0.01, "KID": 0.1}
+    assert rivals.margins(found, {"xgem", "cyclegan"}) == {
+        "reach": -0.01,
+        "KID": None,
+    }  # no KID of cyclegan: no lead
+    assert rivals.margins(found, {"xgem"}) == {"reach": 0.02, "KID": 0.1}
     assert rivals.margins(found, {"pixel"}) == {"reach": None, "KID": -0.3}
+    assert rivals.margins(found, set()) == {"reach": None, "KID": None}
     assert rivals.main(["rivals", "one"]) == 2

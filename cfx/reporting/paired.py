@@ -20,7 +20,14 @@ import pandas as pd
 
 from cfx.files import write_atomic
 from cfx.metrics.devices import fop
-from cfx.metrics.statistics import PatientBootstrap, effect_size, holm, interval, paired_wilcoxon
+from cfx.metrics.statistics import (
+    FEWEST_PATIENTS,
+    PatientBootstrap,
+    effect_size,
+    holm,
+    interval,
+    paired_wilcoxon,
+)
 from cfx.metrics.validity import HIGH, LOW, UP, extreme_target
 from cfx.reporting.comparable import common_threshold, has_transfer, not_comparable
 from cfx.reporting.methods import Entry
@@ -69,8 +76,11 @@ class Difference:
     def ahead(self) -> bool | None:
         """Whether the first run is better; None where that is not shown.
 
-        It is by an interval that excludes zero and, where there is a test, by the test after its correction.
+        It is by an interval that excludes zero and, where there is a test, by the test after its correction; never by
+        fewer patients than a test would take.
         """
+        if self.n_patients < FEWEST_PATIENTS:
+            return None
         if self.low is None or self.high is None or self.low <= 0.0 <= self.high:
             return None
         if self.p_holm is not None and self.p_holm >= ALPHA:
