@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from cfx.errors import UserError
 from cfx.files import write_json
+from cfx.metrics.statistics import patient_mean
 from cfx.metrics.validity import DOWN, UP
 from cfx.reporting import style
 from cfx.runs import Run
@@ -43,9 +44,17 @@ def row_of(run: Run) -> Row:
         "loss": PROTECTED if config["loss"]["device_weight"] else FREE,
         "seed": int(config["seed"]),
         **shortcut_runs.measured(run),
+        "edit": _edit(run),
         "own_gap": {group: _direction(own, group) for group in (UP, DOWN)},
         **{key: environment.get(key) for key in ("commit", "device", "minutes")},
     }
+
+
+def _edit(run: Run) -> float:
+    """Return mean |x_c - x| at both ends, in grey values of the [-1, 1] image, over all pictures, by patient."""
+    rows = run.evaluation.counterfactuals()
+    ends = rows[rows["target"].isin([0.0, 1.0])]
+    return patient_mean(ends["l1"].to_numpy(), ends["patient_id"].to_numpy())
 
 
 def _direction(metrics: Any, group: str) -> Row:
