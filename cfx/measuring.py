@@ -1,6 +1,7 @@
 """Measuring what was trained: a part on its test patients, and a whole explainer's run with its controls."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -88,7 +89,13 @@ def measure_run(run: Run, *, device: str = "cpu", smoke: bool = False) -> None:
 
 
 def evaluate_into(
-    place: Evaluation, loaded: LoadedRun, config: Config, *, device: str = "cpu", smoke: bool = False
+    place: Evaluation,
+    loaded: LoadedRun,
+    config: Config,
+    *,
+    device: str = "cpu",
+    smoke: bool = False,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluate a loaded run on a configuration's data and write everything into one evaluation folder.
 
@@ -96,6 +103,7 @@ def evaluate_into(
         place: where to. loaded: the explainer with its parts.
         config: says which data, split and sizes; the run's own or another.
         device: where the networks are. smoke: a handful of images.
+        overrides: what was given over the run's own configuration, kept in metrics.json.
 
     Returns:
         The metrics.
@@ -139,7 +147,7 @@ def evaluate_into(
         device=device,
         data=config["data"]["name"],
         split=node.split,
-        run=run_figures(loaded.run),
+        run={**run_figures(loaded.run), "overrides": list(overrides) or None},
     )
     if place.parts():
         place.merge_parts()

@@ -40,7 +40,7 @@ CONTROL_KEYS = ("nothing", "nearest_real", "pixel_descent", "oracle")
 METHOD_KEYS = (
     "validity", "clinical", "oracle", "realism", "identity", "transfer", "null_test", "drift", "subgroups", "speed",
 )  # fmt: skip
-RUN_KEYS = ("minutes", "peak_mib", "steps", "commit", "device", "seed")
+RUN_KEYS = ("minutes", "peak_mib", "steps", "commit", "device", "seed", "overrides")
 KEYS = (
     "schema", "task", "data", "method", "split", "n_images", "n_patients", "blackbox", "anatomy", "detector", "run",
     *METHOD_KEYS, "controls", "warnings",
