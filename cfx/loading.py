@@ -63,7 +63,14 @@ class LoadedRun:
             return self
         trained = trained_network(self.run) if is_trained(self.config) else None
         device = next((each.device for each in self.blackbox.parameters()), torch.device("cpu"))
-        made = explainer_of(config, trained, self.blackbox).to(device).eval()
+        try:
+            made = explainer_of(config, trained, self.blackbox).to(device).eval()
+        except ValueError as error:
+            wanted = config["model"]["explainer"]
+            changed = {k: v for k, v in wanted.items() if v != self.config["model"]["explainer"].get(k)}
+            raise BadValue(
+                "model.explainer", changed, str(error), "see its settings in conf/model"
+            ) from error
         return replace(self, explainer=made, config=config)
 
 

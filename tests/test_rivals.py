@@ -76,6 +76,19 @@ def test_a_finished_run_may_be_used_in_another_way(runs: dict[str, Run]) -> None
     assert float((other - image).abs().max()) > 5 * float((own - image).abs().max()) > 0
 
 
+def test_a_setting_that_an_explainer_refuses_is_named(
+    runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("rate must be positive")
+
+    loaded = load_explainer(runs["pixel"])
+    monkeypatch.setattr("cfx.loading.explainer_of", refuse)
+    changed = {**loaded.config["model"]["explainer"], "rate": -1.0}
+    with pytest.raises(BadValue, match=r"model\.explainer=\{'rate': -1\.0\}: rate must be positive"):
+        loaded.used_as(loaded.config | {"model": loaded.config["model"] | {"explainer": changed}})
+
+
 @pytest.mark.parametrize("name", ["xgem", "cyclegan"])
 def test_what_is_trained_is_logged_and_resumable(name: str, runs: dict[str, Run]) -> None:
     header = runs[name].metrics_file.read_text().splitlines()[0]
