@@ -32,6 +32,12 @@ def main(config: DictConfig) -> None:
     from cfx.runs import Evaluation, Run
 
     run = Run.open(str(config.run))
+    model = run.config.get("model") or {}
+    if not config.output and model and "explainer" not in model:
+        problem = f"is a run of model={model.get('name')}, which draws nothing that a report could show"
+        raise BadValue(
+            "run", str(run.path), problem, "read its evaluation/metrics.json, or give an explainer's run"
+        )
     place = Evaluation(Path(str(config.output))) if config.output else run.evaluation
     print(write_report(run, place).summary)
 

@@ -78,3 +78,12 @@ def test_several_runs_become_one_table(
     assert any(line.startswith("explainer") and " no " in line for line in lines)
     assert (run_folder.parent / "compared" / "methods.csv").is_file()
     assert not (run_folder / "evaluation" / "report.html").exists()
+
+
+def test_a_run_that_draws_nothing_has_no_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    (run_folder / "config.yaml").write_text("model: {name: classifier, part: blackbox}\n")
+    assert run_it(monkeypatch, f"run={run_folder}") == 2
+    assert "is a run of model=classifier, which draws nothing" in capsys.readouterr().err
+    assert not (run_folder / "evaluation" / "report.html").exists()
