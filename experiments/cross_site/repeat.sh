@@ -9,5 +9,5 @@ at_a=$("$PY" -m experiments.where multirun/site_a)
 at_b=$("$PY" -m experiments.where multirun/site_b_trained)
 for case in applied trained; do mkdir -p experiments/cross_site/$case; done
 cp multirun/site_b_applied/metrics.json experiments/cross_site/applied/
-cp "$at_b/evaluation/metrics.json" experiments/cross_site/trained/
+cp "$at_b/evaluation/metrics.json" "$at_b/environment.json" experiments/cross_site/trained/
 cp "$at_b/evaluation/progressions.png" experiments/cross_site/progression.png
