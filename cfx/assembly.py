@@ -17,6 +17,7 @@ from cfx.data.attributes import ATTRIBUTES
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.errors import BadValue, CheckpointMismatch, UnknownChoice, nearest
 from cfx.explainers.base import Explainer
+from cfx.explainers.gan.explainer import KNOBS
 from cfx.explainers.gan.losses import KINDS, LossWeights
 from cfx.metrics.boxes import BoxSet
 from cfx.runs import Run
@@ -177,10 +178,17 @@ def is_trained(config: Config) -> bool:
 def check_objective(config: Config) -> None:
     """Refuse a loss for an explainer that has an objective of its own, none for one that needs it, and wrong weights.
 
+    A knob that does not exist is refused with them.
+
     Raises:
-        BadValue, UnknownChoice: naming `loss` or the key in it.
+        BadValue, UnknownChoice: naming `loss`, the key in it, or the knob.
     """
     model, kind = config["model"], config["loss"].get("kind")
+    knob = (model.get("explainer") or {}).get("knob", KNOBS[0])
+    if knob not in KNOBS:  # its explainer is only made when the generator has been trained
+        raise UnknownChoice(
+            "model.explainer.knob", knob, "there is no such knob", f"choose of {', '.join(KNOBS)}"
+        )
     wanted = "loss" in takes(model, "model")
     if wanted and kind == "none":
         raise BadValue("loss", kind, f"model={model['name']} needs an objective", "give loss=context_aware")

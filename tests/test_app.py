@@ -16,6 +16,7 @@ import cfx.loading
 import cfx.report
 import cfx.viewer.serving
 from cfx.classifiers.blackbox import BlackBox
+from cfx.errors import BadValue
 from cfx.explainers.base import Counterfactual, Explainer
 from cfx.runs import Run
 
@@ -175,3 +176,10 @@ def test_too_few_test_patients_are_told_with_a_number_that_fits(
         "design.images=30: the run has 3 test patients to ask upwards; give design.images=6"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("value", ["abc", "-1", "70000", "80.5"])
+def test_a_port_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(BadValue, match="is no port"):
+        cfx.app.port_of(value)
+    assert cfx.app.port_of(0) == 0 and cfx.app.port_of("8000") == 8000

@@ -105,6 +105,7 @@ def test_another_data_set_needs_a_folder_of_its_own(smoke: Run, place: Path) -> 
         (["blackbox=checkpoint", "blackbox.path=pretrained/nih_cardiomegaly"], "model=explainer"),
         (["blackbox=exported", "blackbox.path=notes.txt"], "is no TorchScript or torch.export file"),
         (["data=table", "data.root=empty"], "table.csv"),
+        (["model.explainer.knob=wrong"], "choose of calibrated, raw"),
         (["-m", "seed=0,abc"], "seed='abc': is not a whole number"),
         (["-m", "loss.change=1.0,-2.0"], "loss.change=-2.0: is negative"),
         (["anatomy=checkpoint", "anatomy.path=pretrained/nih_cardiomegaly"], "anatomy.path"),
