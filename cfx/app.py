@@ -38,9 +38,8 @@ def main(config: DictConfig) -> None:
     token = None if config.token is None else str(config.token)
     names = [str(name) for name in config.names]
     limits = limits_of(str(config.host), bool(config.expose), names, config.upload_mb, token)
-    with bound(
-        str(config.host), port_of(config.port)
-    ) as made:  # a taken port is told before anything is loaded
+    # before anything is loaded: a taken port is told at once
+    with bound(str(config.host), config.port) as made:
         if config.study:
             from cfx.studying import study_app
 
@@ -50,18 +49,6 @@ def main(config: DictConfig) -> None:
         print(f"open {address_of(made, str(config.host), limits.token)}   (Ctrl-C ends it)", flush=True)
         serve(app, made)
     print("stopped")
-
-
-def port_of(value: object) -> int:
-    """The port, 0 to 65535 (0 = any free one).
-
-    Raises:
-        BadValue: it is no such number.
-    """
-    text = str(value)
-    if not text.isdecimal() or int(text) > 65535:
-        raise BadValue("port", value, "is no port", "give a whole number from 0 to 65535; 0 takes a free one")
-    return int(text)
 
 
 def _viewer(config: DictConfig, limits: object) -> "Guard":

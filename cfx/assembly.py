@@ -175,17 +175,19 @@ def is_trained(config: Config) -> bool:
     return "network" in config["model"]
 
 
-def check_objective(config: Config) -> None:
-    """Refuse a loss for an explainer that has an objective of its own, none for one that needs it, and wrong weights.
+def check_explainer(config: Config) -> None:
+    """Refuse what would only be noticed when everything that an explainer needs has been trained.
 
-    A knob that does not exist is refused with them.
+    That is a finding that the data do not have, a knob that does not exist, a loss for an explainer that has an
+    objective of its own, none for one that needs it, and wrong weights.
 
     Raises:
-        BadValue, UnknownChoice: naming `loss`, the key in it, or the knob.
+        BadValue, UnknownChoice: naming `task.finding`, `model.explainer.knob`, `loss` or the key in it.
     """
+    findings(config)
     model, kind = config["model"], config["loss"].get("kind")
-    knob = (model.get("explainer") or {}).get("knob", KNOBS[0])
-    if knob not in KNOBS:  # its explainer is only made when the generator has been trained
+    knob = model["explainer"].get("knob", KNOBS[0])
+    if knob not in KNOBS:
         raise UnknownChoice(
             "model.explainer.knob", knob, "there is no such knob", f"choose of {', '.join(KNOBS)}"
         )

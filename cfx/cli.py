@@ -182,6 +182,23 @@ def _jobs_of(config_name: str, arguments: Sequence[str], directory: str | None) 
     return [compose(config_name, job, directory) for job in jobs]
 
 
+@contextlib.contextmanager
+def _mistakes(line_of: Callable[[Exception, bool], str | None]) -> Iterator[None]:
+    """End the work inside by the line of a user's mistake; a defect is marked as one and goes on its way.
+
+    Args:
+        line_of: the line of an error in a composed configuration; None of a defect.
+    """
+    try:
+        yield
+    except Exception as error:
+        line = line_of(error, True)
+        if line is None:
+            setattr(error, _DEFECT, True)
+            raise
+        raise _Stop(line) from None
+
+
 def run_verb(
     body: Body,
     config_name: str,
@@ -218,23 +235,12 @@ def run_verb(
         known = explain_error(error, typed, lambda: _known_keys(config_name, typed, directory), composed)
         return None if known is None else str(known)
 
-    def mistake_in(error: Exception) -> _Stop | None:
-        """The user's mistake that ended a running verb; None where it is a defect, which is marked as one."""
-        line = line_of(error, composed=True)
-        if line is not None:
-            return _Stop(line)
-        setattr(error, _DEFECT, True)
-        return None
-
     try:
-        others: list[str] = []
-        mine = typed
-        if forward:
-            mine, others = split_own(typed, own_keys(config_name, directory))
+        mine, others = split_own(typed, own_keys(config_name, directory)) if forward else (typed, [])
 
         @functools.wraps(body)
         def job(cfg: DictConfig) -> Any:
-            try:
+            with _mistakes(line_of):
                 _refuse_parallel_multirun(cfg)
                 OmegaConf.to_container(cfg, resolve=True)
                 if forward:
@@ -243,23 +249,13 @@ def run_verb(
                 # Lightning starts further DDP processes from sys.argv: they must see what was typed.
                 with _arguments_seen(typed):
                     return body(cfg)
-            except Exception as error:
-                mistake = mistake_in(error)
-                if mistake is None:
-                    raise
-                raise mistake from None
 
         quoted = quote_arguments(mine)
         _parse_flags(quoted)
         if check is not None:
             for known in _jobs_of(config_name, quoted, directory):
-                try:
+                with _mistakes(line_of):
                     check(known)
-                except Exception as error:
-                    mistake = mistake_in(error)
-                    if mistake is None:
-                        raise
-                    raise mistake from None
         with _arguments_seen(quoted):
             command = hydra.main(
                 version_base="1.3", config_path=directory or conf_dir(), config_name=config_name
@@ -272,7 +268,7 @@ def run_verb(
         print(f"error: {stop}", file=sys.stderr)
         return USER_ERROR
     except Exception as error:
-        line = None if hasattr(error, _DEFECT) else line_of(error, composed=False)
+        line = None if hasattr(error, _DEFECT) else line_of(error, False)
         if line is None:
             raise
         print(f"error: {line}", file=sys.stderr)

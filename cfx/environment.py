@@ -2,8 +2,9 @@
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import cfx
@@ -80,3 +81,14 @@ def describe(
         "peak_mib": peak_mib,
         **more,
     }
+
+
+def without_places(node: Any) -> Any:
+    """A configuration with absolute paths cut to their last name: results travel, the machine's folders do not."""
+    if isinstance(node, Mapping):
+        return {str(key): without_places(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [without_places(value) for value in node]
+    if isinstance(node, str) and (node.startswith(("/", "~", "\\\\")) or node[1:3] == ":\\"):
+        return f"…/{PurePath(node.replace(chr(92), '/')).name}"
+    return node

@@ -9,13 +9,14 @@ python -m cfx.evaluate pairs=folder task=cardiomegaly blackbox=checkpoint blackb
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from cfx.arguments import key_of
 from cfx.cli import compose, verb
+from cfx.environment import without_places
 from cfx.errors import BadValue
 from cfx.explain import device_of
 
@@ -76,15 +77,9 @@ def _run(config: DictConfig, overrides: list[str]) -> None:
     loaded, wanted = _used(config, overrides)
     place = Evaluation(Path(str(config.output)).expanduser()) if config.output else loaded.run.evaluation
     place.refuse_overwrite()
-    told = [without_place(each) for each in overrides]
+    told = ["=".join(without_places(each.split("=", 1))) for each in overrides]
     evaluate_into(place, loaded, wanted, device=device_of(str(config.device)), overrides=told)
     print(write_report(loaded.run, place).summary)
-
-
-def without_place(override: str) -> str:
-    """Return an argument as metrics.json keeps it: an absolute path is cut to its last name, for results travel."""
-    key, _, value = override.partition("=")
-    return f"{key}=…/{PurePath(value).name}" if value.startswith(("/", "~")) else override
 
 
 def _pairs(config: DictConfig, overrides: list[str]) -> None:

@@ -135,18 +135,11 @@ def read_by_of(task: Mapping[str, Any], detects: bool) -> str | None:
 
 
 def floor_of(loaded: "LoadedRun", read_by: str | None) -> float:
-    """Return the least shift of one picture that is called a change; 0 where none is known, which then is no reason.
+    """Return the least shift of one picture that is called a change, by the run's own evaluation where it has one."""
+    from cfx.reporting import example_readings
 
-    No reader study tells that of lung haze: it is the repeat error that an evaluation of the run measured.
-    """
-    from cfx.metrics.clinical import READING_FLOOR
-    from cfx.reporting.run_files import number_at
-
-    if read_by != "haze":
-        return READING_FLOOR
     measured = loaded.run.evaluation
-    known = number_at(measured.metrics(), "clinical.haze.repeat_error") if measured.done else None
-    return 0.0 if known is None else known
+    return example_readings.floor_of(measured.metrics() if measured.done else {}, read_by)
 
 
 def numbers_of(key: str, values: Any) -> tuple[float, ...]:

@@ -86,9 +86,8 @@ class Session:
         """
         warnings = []
         if not chain.is_part(self.config):
-            assembly.findings(self.config)  # knows the task's finding, or says so
+            assembly.check_explainer(self.config)
             warnings = check_given(self.config)
-            assembly.check_objective(self.config)
         if rank() == 0:
             self._check_data()
         return warnings

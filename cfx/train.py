@@ -24,7 +24,7 @@ def check_job(config: DictConfig) -> None:
     """Refuse what one job of a multirun would be refused for, without looking at files: those may be elsewhere.
 
     Raises:
-        UserError: see `cfx.schema.check` and `cfx.assembly.check_objective`.
+        UserError: see `cfx.schema.check` and `cfx.assembly.check_explainer`.
     """
     from cfx import assembly, chain
     from cfx.schema import check
@@ -34,8 +34,7 @@ def check_job(config: DictConfig) -> None:
     known = {str(key): value for key, value in plain.items()}
     check(known)
     if not chain.is_part(known):
-        assembly.findings(known)
-        assembly.check_objective(known)
+        assembly.check_explainer(known)
 
 
 @verb("train", check=check_job)

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from cfx.errors import UserError
 from cfx.files import write_json
 from cfx.metrics.statistics import patient_mean
 from cfx.metrics.validity import DOWN, UP
 from cfx.reporting import style
 from cfx.runs import Run
 from experiments import shortcut_runs
+from experiments.several_runs import answer
 from experiments.shortcut_bars import FREE, PROTECTED, Row, bars, figure_of
 
 ROOT = Path(__file__).resolve().parent
@@ -91,25 +91,21 @@ def draw(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def main(arguments: list[str]) -> int:
-    """Freeze the runs that the arguments name into the study named first; exit code 2 where they name none."""
-    if len(arguments) < 2:
-        print(__doc__, file=sys.stderr)
-        return 2
+def work(arguments: list[str]) -> None:
+    """Freeze the runs that the arguments name into the study named first."""
     torch.set_num_threads(1)
     study = ROOT / arguments[0]
-    try:
-        rows = [row_of(run) for run in shortcut_runs.runs_of([Path(place) for place in arguments[1:]])]
-        rows.sort(key=lambda row: (row["by"], row["loss"], row["strength"], row["seed"]))
-        frozen = {"schema": 1, "bars": bars(rows), "runs": rows}
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    write_json(study / "metrics.json", frozen)
+    rows = [row_of(run) for run in shortcut_runs.runs_of([Path(place) for place in arguments[1:]])]
+    rows.sort(key=lambda row: (row["by"], row["loss"], row["strength"], row["seed"]))
+    write_json(study / "metrics.json", {"schema": 1, "bars": bars(rows), "runs": rows})
     if any("share" in row[UP] for row in rows):
         style.save_png(draw(rows), study / "shortcut.png")
     print(study / "metrics.json")
-    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """See `answer`."""
+    return answer(work, arguments, __doc__)
 
 
 if __name__ == "__main__":

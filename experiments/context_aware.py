@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cfx.errors import BadValue, UserError
+from cfx.errors import BadValue
 from cfx.evaluation.device_files import read_devices
 from cfx.files import write_json
 from cfx.loading import LoadedRun, load_explainer
@@ -27,14 +27,7 @@ from cfx.metrics.devices import find, in_edit, kept_contrast, visible
 from cfx.metrics.statistics import cluster_bootstrap, effect_size, paired_wilcoxon
 from cfx.metrics.validity import DOWN, UP, extreme_target
 from cfx.runs import Run, jobs_of
-from experiments.several_runs import (
-    drawn_at,
-    pictures_of,
-    places_of,
-    refuse_other_splits,
-    same_question,
-    shared_rows,
-)
+from experiments.several_runs import answer, drawn_at, pictures_of, places_of, same_question, shared_rows
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parent
@@ -142,16 +135,21 @@ def figures(rows: pd.DataFrame) -> dict[str, Any]:
     return made
 
 
+def measured_by_itself(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What stands beside the comparison: reach and share of the gap closed by direction, devices kept of all."""
+    gap = {group: metrics["clinical"]["ctr"][group]["gap_closed"] for group in (UP, DOWN)}
+    reach = {group: metrics["validity"][group]["reach"] for group in (UP, DOWN)}
+    return {"reach": reach, "gap_closed": gap, "fop": metrics["identity"]["fop"]}
+
+
 def study(runs: list[Run]) -> dict[str, Any]:
     """Compare all pairs of the runs; figures by model and direction, then the runs.
 
     Raises:
         BadValue: see `pairs_of` and `same_question`.
     """
-    pairs = pairs_of(runs)
     same_question(runs)
-    for run in runs:
-        refuse_other_splits(run.evaluation)
+    pairs = pairs_of(runs)
     found: dict[str, Any] = {}
     for model in dict.fromkeys(pair.model for pair in pairs):
         parts: dict[str, list[pd.DataFrame]] = {UP: [], DOWN: []}
@@ -169,8 +167,7 @@ def study(runs: list[Run]) -> dict[str, Any]:
             "model": run.config["model"]["name"],
             "model_seed": run.config["model"]["seed"],
             "loss": run.config["loss"]["kind"],
-            **{group: run.evaluation.metrics()["validity"][group]["reach"] for group in (UP, DOWN)},
-            "fop": run.evaluation.metrics()["identity"]["fop"],
+            **measured_by_itself(run.evaluation.metrics()),
             **{key: run.environment().get(key) for key in ("commit", "device", "seed")},
         }
         for pair in pairs
@@ -179,22 +176,18 @@ def study(runs: list[Run]) -> dict[str, Any]:
     return found
 
 
-def main(arguments: list[str]) -> int:
-    """Compare and freeze; exit code 2 where the arguments name no study and at least two runs."""
-    runs = [run for place in arguments[1:] for run in jobs_of(Path(place))]
-    if len(runs) < 2:
-        print(__doc__, file=sys.stderr)
-        return 2
-    try:
-        found = study(runs)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def work(arguments: list[str]) -> None:
+    """Compare the runs that the arguments name, and freeze."""
+    found = study([run for place in arguments[1:] for run in jobs_of(Path(place))])
     write_json(ROOT / arguments[0] / "metrics.json", found)
     for model, groups in found.items():
         for group in groups if model != "runs" else ():
             print(model, group, groups[group])
-    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """See `answer`."""
+    return answer(work, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,39 @@
     python experiments/freeze.py phantom_cardiomegaly multirun/phantom_cardiomegaly
     python experiments/freeze.py nih_cardiomegaly runs/cardiomegaly-nih_cxr14-explainer-0123abcd
 
-Each run gives `seed<N>/metrics.json` and `seed<N>/environment.json`; the first also gives the figure.
+Each run gives `seed<N>/metrics.json`, `seed<N>/environment.json` and `seed<N>/verdicts.json`: by direction how many
+pictures got which verdict at the extreme target, and in what share the thorax changed by more than 2 %. The first also
+gives the figures.
 """
 
 import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
+
+from cfx.evaluation.rows import extremes
+from cfx.files import write_json
+from cfx.metrics.validity import DOWN, UP
 from cfx.runs import Run, jobs_of
 
+THORAX = 0.02
 ROOT = Path(__file__).resolve().parent
 FIGURES = {"progressions.png": "progression.png", "validity.png": "validity.png", "ctr.png": "ctr.png"}
+
+
+def verdicts(table: pd.DataFrame) -> dict[str, dict[str, object]]:
+    """Count the verdicts of each direction at the extreme target."""
+    found: dict[str, dict[str, object]] = {}
+    for group in (UP, DOWN):
+        rows = extremes(table, group)
+        change = (rows["thorax_width_after"] / rows["thorax_width_before"] - 1).abs().dropna()
+        found[group] = {
+            "n_images": len(rows),
+            "verdicts": {str(name): int(count) for name, count in rows["verdict"].value_counts().items()},
+            "thorax_changed": float((change > THORAX).mean()) if len(change) else None,
+        }
+    return found
 
 
 def freeze(study: Path, run: Run, first: bool) -> Path:
@@ -22,6 +44,7 @@ def freeze(study: Path, run: Run, first: bool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run.evaluation.path / "metrics.json", folder / "metrics.json")
     shutil.copyfile(run.path / "environment.json", folder / "environment.json")
+    write_json(folder / "verdicts.json", verdicts(run.evaluation.counterfactuals()))
     for name, final in FIGURES.items():
         if first and (run.evaluation.path / name).is_file():
             shutil.copyfile(run.evaluation.path / name, study / final)

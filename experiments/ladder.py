@@ -16,32 +16,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.figure import Figure
-from scipy import stats
+from matplotlib.figure import Figure as Drawing
 
-from cfx.errors import BadValue, UserError
+from cfx.errors import BadValue
 from cfx.files import write_json
 from cfx.metrics.statistics import patient_mean
 from cfx.metrics.validity import DOWN, UP, extreme_target
 from cfx.reporting import style
-from cfx.runs import Evaluation, Run
-from experiments.several_runs import refuse_other_splits
+from cfx.reporting.methods import Figure, open_evaluation
+from cfx.reporting.seeds import t_interval
+from cfx.runs import Evaluation
+from experiments.several_runs import answer, refuse_other_splits
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parent
 SAME = 1e-3
 """Posteriors of one black box differ by less on other devices or threads."""
 Step = tuple[str, list[Evaluation]]
-
-
-def evaluation_at(place: str) -> Evaluation:
-    """Return the evaluation of a run, or the one that lies in a folder by itself.
-
-    Raises:
-        UserError: neither is there.
-    """
-    alone = Evaluation(Path(place))
-    return alone if alone.done else Run.open(place).evaluation
 
 
 def steps_of(arguments: list[str]) -> list[Step]:
@@ -55,7 +46,7 @@ def steps_of(arguments: list[str]) -> list[Step]:
         name, _, places = each.partition("=")
         if not name or not places:
             raise BadValue("step", each, "is no NAME=RUN,RUN", "name a step and its runs")
-        steps.append((name, [evaluation_at(place) for place in places.split(",")]))
+        steps.append((name, [open_evaluation(place) for place in places.split(",")]))
     tables = [one.counterfactuals() for _, evaluations in steps for one in evaluations]
     for one in (one for _, evaluations in steps for one in evaluations):
         refuse_other_splits(one)
@@ -75,15 +66,14 @@ def asked_pictures(table: pd.DataFrame) -> pd.Series:
 
 
 def over_seeds(values: list[float | None]) -> dict[str, Any]:
-    """Mean of one figure over seeds with its 95 % t interval; null where a seed has none, or under two seeds."""
+    """Mean of one figure over seeds with its 95 % t interval; null where a seed has none."""
     known = [value for value in values if value is not None and np.isfinite(value)]
-    if not known or len(known) < len(values):
-        return {"mean": None, "ci95": None, "seeds": values}
-    mean, count = float(np.mean(known)), len(known)
-    if count < 2:
-        return {"mean": mean, "ci95": None, "seeds": values}
-    half = float(stats.t.ppf(0.975, count - 1) * np.std(known, ddof=1) / np.sqrt(count))
-    return {"mean": mean, "ci95": [mean - half, mean + half], "seeds": values}
+    found = t_interval(known) if len(known) == len(values) else Figure()
+    return {
+        "mean": found.value,
+        "ci95": None if found.low is None else [found.low, found.high],
+        "seeds": values,
+    }
 
 
 def curve(table: pd.DataFrame, group: str) -> list[tuple[float, float]]:
@@ -131,7 +121,7 @@ def figures(step: Step, targets: list[float]) -> dict[str, Any]:
     return found
 
 
-def draw(found: list[dict[str, Any]]) -> Figure:
+def draw(found: list[dict[str, Any]]) -> Drawing:
     """One panel a step: the posterior reached against the one asked for, a line a seed and direction."""
     columns = 3
     lines = -(-len(found) // columns)
@@ -157,18 +147,11 @@ def draw(found: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def main(arguments: list[str]) -> int:
-    """Freeze the steps that the arguments name; exit code 2 where they name none."""
-    if len(arguments) < 2:
-        print(__doc__, file=sys.stderr)
-        return 2
-    try:
-        steps = steps_of(arguments[1:])
-        targets = shared_targets(steps)
-        found = [figures(step, targets) for step in steps]
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def work(arguments: list[str]) -> None:
+    """Freeze the steps that the arguments name."""
+    steps = steps_of(arguments[1:])
+    targets = shared_targets(steps)
+    found = [figures(step, targets) for step in steps]
     study = ROOT / arguments[0]
     write_json(study / "metrics.json", {"targets": targets, "steps": found})
     style.save_png(draw(found), study / "ladder.png")
@@ -177,7 +160,11 @@ def main(arguments: list[str]) -> int:
             group: {key: step[group][key]["seeds"] for key in ("p_after", "reach")} for group in (UP, DOWN)
         }
         print(number, step["name"], ends, "fop", step["fop"]["seeds"])
-    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """See `answer`."""
+    return answer(work, arguments, __doc__)
 
 
 if __name__ == "__main__":

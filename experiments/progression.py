@@ -20,14 +20,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
-from cfx.errors import BadValue, UserError
+from cfx.errors import BadValue
 from cfx.files import write_json
 from cfx.metrics.statistics import cluster_bootstrap, holm
 from cfx.metrics.validity import DOWN, UP
 from cfx.reporting import style
+from cfx.reporting.methods import open_evaluation
 from cfx.runs import Evaluation, Run
-from experiments.ladder import evaluation_at
-from experiments.several_runs import refuse_other_splits
+from experiments.several_runs import answer, refuse_other_splits
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parent
@@ -141,7 +141,7 @@ def task_figures(evaluation: Evaluation) -> dict[str, Any]:
             "posterior": levels(some, some["p_after"].to_numpy()),
             "measurement": levels(some, values),
             "follows": follows(some, values, sign),
-            "follows_if_half_is_read": follows(some, values, sign, fewest=FEWEST),
+            "follows_if_three_are_read": follows(some, values, sign, fewest=FEWEST),
         }
         if name == "scp":
             found[group]["by_side"] = by_side(some)
@@ -198,28 +198,28 @@ def draw(found: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def main(arguments: list[str]) -> int:
-    """Freeze the tasks that the arguments name; exit code 2 where they name none."""
-    if len(arguments) < 2:
-        print(__doc__, file=sys.stderr)
-        return 2
-    try:
-        evaluations = [evaluation_at(place) for place in arguments[1:]]
-        tasks = [task_figures(each) for each in evaluations]
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if len({each["task"] for each in tasks}) < len(tasks):
-        print("error: two of the runs are of one task; give one of each", file=sys.stderr)
-        return 2
+def work(arguments: list[str]) -> None:
+    """Freeze the tasks that the arguments name.
+
+    Raises:
+        BadValue: two of the runs are of one task: the correction would count it twice.
+    """
+    evaluations = [open_evaluation(place) for place in arguments[1:]]
+    tasks = {str(each["task"]): each for each in map(task_figures, evaluations)}
+    if len(tasks) < len(evaluations):
+        raise BadValue("run", None, "two of the runs are of one task", "give one of each")
     tests = shifts(evaluations)
     study = ROOT / arguments[0]
-    write_json(study / "metrics.json", {"tasks": {str(each["task"]): each for each in tasks}, "tests": tests})
-    style.save_png(draw(tasks), study / "progression.png")
-    for each in tasks:
-        print(each["task"], each["read_by"], {group: each[group]["follows"] for group in (UP, DOWN)})
+    write_json(study / "metrics.json", {"tasks": tasks, "tests": tests})
+    style.save_png(draw(list(tasks.values())), study / "progression.png")
+    for name, each in tasks.items():
+        print(name, each["read_by"], {group: each[group]["follows"] for group in (UP, DOWN)})
     print(pd.DataFrame(tests).to_string())
-    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """See `answer`."""
+    return answer(work, arguments, __doc__)
 
 
 if __name__ == "__main__":

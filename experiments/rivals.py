@@ -1,6 +1,6 @@
 """Set the default explainer against its rivals on one black box and the same test patients, and freeze the tables.
 
-    python experiments/rivals.py rivals runs/cardiomegaly-phantom-explainer-0123abcd runs/cardiomegaly-phantom-xgem-...
+    python -m experiments.rivals rivals runs/cardiomegaly-phantom-explainer-0123abcd runs/cardiomegaly-phantom-xgem-...
 
 The first run is the one that the others are held against. Writes into the study's folder `paired.csv` (differences by
 patient) and `metrics.json`: the figures of every method, and in `margin` the least favourable end of the 95 % interval
@@ -9,14 +9,16 @@ where no rival got that far.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cfx.files import write_json
+from cfx.metrics.validity import DOWN, UP
 from cfx.reporting.methods import method_rows, methods_table, read_entries
 from cfx.reporting.paired import Difference, compare, paired_table, read_tables, write_paired
 from cfx.runs import Run
+from experiments.several_runs import answer
 
 ROOT = Path(__file__).resolve().parent
 
@@ -45,11 +47,8 @@ def margins(found: Sequence[Difference], judged: set[str]) -> dict[str, float | 
     return margin
 
 
-def main(arguments: list[str]) -> int:
-    """Compare and freeze; exit code 2 where the arguments do not name a study and at least two runs."""
-    if len(arguments) < 3:
-        print(__doc__, file=sys.stderr)
-        return 2
+def work(arguments: list[str]) -> None:
+    """Compare the runs that the arguments name, and freeze."""
     study, entries = ROOT / arguments[0], read_entries(arguments[1:])
     found = compare(entries, read_tables(entries))
     print(methods_table(entries).text())
@@ -65,14 +64,37 @@ def main(arguments: list[str]) -> int:
             row.name: {"judged": row.judged, **{name: vars(figure) for name, figure in row.figures.items()}}
             for row in rows
         },
+        "beside": {
+            row.name: beside(entry.metrics)
+            for row, entry in zip([row for row in rows if row.kind == "method"], entries, strict=True)
+        },
         "margin": margins(
             found.differences, {row.name for row in rows[1:] if row.judged and row.kind == "method"}
         ),
     }
-    study.mkdir(exist_ok=True)
     write_json(study / "metrics.json", result)
     write_paired(study, found.differences)
-    return 0
+
+
+def beside(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What a study says of a method beside the table, by direction; None where it was not measured."""
+    return {
+        group: {
+            "p_after": metrics["validity"][group]["p_after"],
+            "flip": metrics["transfer"][group]["flip"],
+            **{
+                name: metrics["clinical"]["ctr"][group][name]
+                for name in ("shift_net", "moved_right", "thorax_change")
+            },
+            "same_patient": (metrics["identity"]["reidentification"][group] or {}).get("same_patient"),
+        }
+        for group in (UP, DOWN)
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """See `answer`."""
+    return answer(work, arguments, __doc__, fewest=3)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What studies of several finished runs share: one black box, the same pictures of each, drawn again."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,20 +10,51 @@ import torch
 from torch import Tensor
 
 from cfx import assembly
-from cfx.errors import BadValue
+from cfx.errors import BadValue, UserError
 from cfx.evaluation.rows import extremes
 from cfx.loading import LoadedRun
 from cfx.runs import Evaluation, Run
 
-SPLITS = ("train", "valid", "test")
+TEST = "test"
+
+
+def answer(
+    work: Callable[[list[str]], None], arguments: list[str], usage: str | None, fewest: int = 2
+) -> int:
+    """Do a study's work on its arguments and return its exit code.
+
+    Args:
+        work: takes the arguments; raises UserError for what is wrong with them.
+        arguments: of the command line.
+        usage: printed where there are fewer than `fewest` of them.
+        fewest: the study's name among them.
+
+    Returns:
+        0, or 2 after the usage or one line of what is wrong.
+    """
+    if len(arguments) < fewest:
+        print(usage, file=sys.stderr)
+        return 2
+    try:
+        work(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def same_question(runs: list[Run]) -> None:
-    """Refuse runs of different black boxes, data, or evaluated splits.
+    """Refuse runs of different black boxes or data, and evaluations of other than test patients.
 
     Raises:
-        BadValue: naming the run that differs.
+        BadValue: naming the run that differs, or where there is nothing to compare.
     """
+    if len(runs) < 2:
+        raise BadValue(
+            "run", [run.name for run in runs], "are fewer than two runs", "name what is to be compared"
+        )
+    for run in runs:
+        refuse_other_splits(run.evaluation)
     boxes = [(run.part("blackbox").path / "weights.safetensors").read_bytes() for run in runs]
     for run, box in zip(runs[1:], boxes[1:], strict=True):
         if box != boxes[0] or run.config["data"] != runs[0].config["data"]:
@@ -30,9 +62,6 @@ def same_question(runs: list[Run]) -> None:
             raise BadValue(
                 "run", run.name, problem, "give runs of one black box, such as a multirun over model.seed"
             )
-        if split_of(run) != split_of(runs[0]):
-            problem = f"was evaluated on {split_of(run)}, {runs[0].name} on {split_of(runs[0])}"
-            raise BadValue("run", run.name, problem, "give runs that were evaluated on one split")
 
 
 def refuse_other_splits(evaluation: Evaluation) -> None:
@@ -42,21 +71,9 @@ def refuse_other_splits(evaluation: Evaluation) -> None:
         BadValue: naming the split.
     """
     split = evaluation.metrics().get("split")
-    if split != "test":
+    if split != TEST:
         problem = f"was measured on the {split} patients"
         raise BadValue("run", str(evaluation.path), problem, "evaluate it with evaluation.split=test")
-
-
-def split_of(run: Run) -> str:
-    """Return the split that a run's own evaluation is of.
-
-    Raises:
-        BadValue: its metrics.json names none, as of an evaluation of pairs.
-    """
-    split = run.evaluation.metrics().get("split")
-    if split not in SPLITS:
-        raise BadValue("run", run.name, "has an evaluation that names no split", "evaluate it on one")
-    return str(split)
 
 
 def shared_rows(tables: list[pd.DataFrame], group: str) -> list[pd.DataFrame]:
@@ -90,9 +107,9 @@ def places_of(table: pd.DataFrame, names: Sequence[str]) -> list[int]:
 
 
 def pictures_of(run: Run) -> Any:
-    """The data set of the patients that a run was evaluated on."""
+    """The data set of the test patients of a run."""
     config = run.config
-    return assembly.data_module(config, part=config["model"]["part"], batch_size=64).dataset(split_of(run))
+    return assembly.data_module(config, part=config["model"]["part"], batch_size=64).dataset(TEST)
 
 
 @torch.inference_mode()

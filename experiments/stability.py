@@ -19,7 +19,6 @@ import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 
-from cfx.errors import UserError
 from cfx.evaluation.rows import extremes
 from cfx.files import write_json
 from cfx.loading import LoadedRun, load_explainer
@@ -27,7 +26,15 @@ from cfx.metrics.stability import map_correlation, sign_agreement
 from cfx.metrics.statistics import cluster_bootstrap
 from cfx.metrics.validity import DOWN, UP, extreme_target
 from cfx.runs import Run, jobs_of
-from experiments.several_runs import drawn_at, pictures_of, places_of, same_question, shared_rows, split_of
+from experiments.several_runs import (
+    TEST,
+    answer,
+    drawn_at,
+    pictures_of,
+    places_of,
+    same_question,
+    shared_rows,
+)
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parent
@@ -107,21 +114,14 @@ def draw(found: dict[str, Any], file: Path) -> None:
     plt.close(figure)
 
 
-def main(arguments: list[str]) -> int:
-    """Compare and freeze; exit code 2 where the arguments name no study and at least two runs."""
+def work(arguments: list[str]) -> None:
+    """Compare the runs that the arguments name, and freeze."""
     runs = [run for place in arguments[1:] for run in jobs_of(Path(place))]
-    if len(runs) < 2:
-        print(__doc__, file=sys.stderr)
-        return 2
+    same_question(runs)
+    tables = [run.evaluation.counterfactuals() for run in runs]
     sections, pictures = {}, {}
-    try:
-        same_question(runs)
-        tables = [run.evaluation.counterfactuals() for run in runs]
-        for group in (UP, DOWN):
-            sections[group], pictures[group] = compare(runs, group, tables)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for group in (UP, DOWN):
+        sections[group], pictures[group] = compare(runs, group, tables)
     metrics = [run.evaluation.metrics() for run in runs]
     study = ROOT / arguments[0]
     study.mkdir(exist_ok=True)
@@ -129,7 +129,7 @@ def main(arguments: list[str]) -> int:
     result = {
         "runs": [{"name": run.name, "model_seed": run.config["model"].get("seed")} for run in runs],
         "environment": {key: environment.get(key) for key in ("commit", "device", "seed")},
-        "split": split_of(runs[0]),
+        "split": TEST,
         "reach": {g: [each["validity"][g]["reach"] for each in metrics] for g in (UP, DOWN)},
         **sections,
     }
@@ -137,7 +137,11 @@ def main(arguments: list[str]) -> int:
     draw(pictures, study / "maps.png")
     for group in (UP, DOWN):
         print(group, {key: value for key, value in sections[group].items() if key != "ci95"})
-    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """See `answer`."""
+    return answer(work, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import cfx.loading
 import cfx.report
 import cfx.viewer.serving
 from cfx.classifiers.blackbox import BlackBox
-from cfx.errors import BadValue
 from cfx.explainers.base import Counterfactual, Explainer
 from cfx.runs import Run
 
@@ -63,6 +62,9 @@ def run_it(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
             "host='0.0.0.0': others on the network could open the page; give expose=true",
         ),
         (["run=r", "port=99999"], "port=99999: is no port"),
+        (["run=r", "port=abc"], "port='abc': is no port"),
+        (["run=r", "port=80.5"], "port=80.5: is no port"),
+        (["run=r", "port=-1"], "port=-1: is no port"),
         (["run=r", "expose=true", "token=1234"], "token='...': is no token; give 16 to 128"),
         (["run=pretrained/nih_cardiomegaly", "port=0", "device=meta"], "device='meta': is no device"),
         (["run=nowhere", "port=0"], "run='nowhere': there is no such folder"),
@@ -176,10 +178,3 @@ def test_too_few_test_patients_are_told_with_a_number_that_fits(
         "design.images=30: the run has 3 test patients to ask upwards; give design.images=6"
         in capsys.readouterr().err
     )
-
-
-@pytest.mark.parametrize("value", ["abc", "-1", "70000", "80.5"])
-def test_a_port_that_is_none_is_refused(value: str) -> None:
-    with pytest.raises(BadValue, match="is no port"):
-        cfx.app.port_of(value)
-    assert cfx.app.port_of(0) == 0 and cfx.app.port_of("8000") == 8000

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from cfx.assembly import black_box_of, check_objective
+from cfx.assembly import black_box_of, check_explainer
 from cfx.classifiers.networks import TransferNet
 from cfx.errors import BadValue, UnknownChoice
 from cfx.runs import Run
@@ -42,8 +42,28 @@ def test_the_prior_is_the_one_that_each_finding_was_calibrated_to(tmp_path: Path
     ],
 )
 def test_a_wrong_weight_is_told_before_anything_is_trained(changed: dict[str, Any], match: str) -> None:
-    model = {"name": "explainer", "_target_": "cfx.explainers.gan.module.CounterfactualGAN"}
-    config = {"model": model, "loss": {"kind": "context_aware", "change": 30.0, "residual": 4}}
-    check_objective(config)
+    config = explainer_config()
+    check_explainer(config)
     with pytest.raises((BadValue, UnknownChoice), match=match):
-        check_objective({**config, "loss": {**config["loss"], **changed}})
+        check_explainer({**config, "loss": {**config["loss"], **changed}})
+
+
+def test_a_knob_or_a_finding_that_is_none_is_told_before_anything_is_trained() -> None:
+    config = explainer_config()
+    wrong = {**config["model"], "explainer": {"knob": "wrong"}}
+    with pytest.raises(UnknownChoice, match=r"model\.explainer\.knob='wrong'.*choose of calibrated, raw"):
+        check_explainer({**config, "model": wrong})
+    with pytest.raises(UnknownChoice, match=r"task\.finding='Oedema'.*did you mean 'Edema'"):
+        check_explainer({**config, "task": {"finding": "Oedema"}})
+
+
+def explainer_config() -> dict[str, Any]:
+    """As much of a configuration as is looked at."""
+    model = {"name": "explainer", "_target_": "cfx.explainers.gan.module.CounterfactualGAN", "explainer": {}}
+    loss = {"kind": "context_aware", "change": 30.0, "residual": 4}
+    return {
+        "model": model,
+        "loss": loss,
+        "data": {"name": "toy", "findings": ["Edema"]},
+        "task": {"finding": "Edema"},
+    }

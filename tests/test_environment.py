@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cfx.environment
-from cfx.environment import commit, describe, versions
+from cfx.environment import commit, describe, versions, without_places
 
 
 def test_versions_are_those_installed() -> None:
@@ -47,3 +47,9 @@ def test_it_names_no_machine_user_or_folder() -> None:
     for name in (platform.node(), str(Path.home())):
         assert len(name) < 4 or name not in text
     assert getpass.getuser() not in json.dumps({key: found[key] for key in ("system", "device", "seed")})
+
+
+def test_absolute_paths_are_cut_to_their_last_name() -> None:
+    found = without_places({"a": ["~/x", "C:\\data\\y"], "b": 3, "c": "plain"})
+    assert found == {"a": ["…/x", "…/y"], "b": 3, "c": "plain"}
+    assert without_places(["data.root", "/home/me/nih"]) == ["data.root", "…/nih"]

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 import cfx.evaluate
 from cfx.cli import compose
 from cfx.errors import BadValue
-from cfx.evaluate import refuse_parts, with_overrides, without_place
+from cfx.evaluate import refuse_parts, with_overrides
 
 
 def config(*overrides: str) -> dict[str, Any]:
@@ -99,8 +99,3 @@ def test_how_an_explainer_is_used_may_be_changed() -> None:
     found = with_overrides(own, ["model.explainer.bins=5"])
     assert found["model"]["explainer"] == {**own["model"]["explainer"], "bins": 5}
     assert found["model"]["network"] == own["model"]["network"]
-
-
-def test_what_an_evaluation_was_asked_is_kept_without_the_machines_folders() -> None:
-    assert without_place("data.root=/home/me/nih") == "data.root=…/nih"
-    assert without_place("model.explainer.knob=raw") == "model.explainer.knob=raw"

@@ -323,8 +323,14 @@ def test_lung_haze_has_a_reading_floor_only_where_an_evaluation_measured_it(tmp_
     made.run = Run.create(tmp_path / "run")
     assert cfx.explain.floor_of(made, "ctr") == READING_FLOOR
     assert cfx.explain.floor_of(made, "haze") == 0
-    made.run.evaluation.write_metrics({"clinical": {"haze": {"repeat_error": 0.04}}})
-    assert cfx.explain.floor_of(made, "haze") == 0.04
+    assert cfx.explain.floor_of(made, "scp") == READING_FLOOR
+    sections = {"ctr": {}, "haze": {"repeat_error": 0.04}, "scp": {"repeat_error": 0.11}}
+    made.run.evaluation.write_metrics({"clinical": sections})
+    assert [cfx.explain.floor_of(made, name) for name in ("ctr", "scp", "haze")] == [
+        READING_FLOOR,
+        0.11,
+        0.04,
+    ]
     made.config = {"data": {"size": 16}, "task": {"measurement": "lung_haze", "direction": "up"}}
     assert cfx.explain.tools_of(made).floor == 0.04
 

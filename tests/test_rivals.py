@@ -142,8 +142,8 @@ def test_rivals_share_the_parts_of_the_explainer_and_refuse_a_loss(name: str) ->
         return {role: chain.run_of(part, Path()).name for role, part in made.items()}
 
     assert parts(f"model={name}") == parts()
-    assembly.check_objective(config(f"model={name}"))
+    assembly.check_explainer(config(f"model={name}"))
     with pytest.raises(BadValue, match=f"loss='plain': model={name}"):
-        assembly.check_objective(config(f"model={name}", "loss=plain"))
+        assembly.check_explainer(config(f"model={name}", "loss=plain"))
     with pytest.raises(BadValue, match="model=explainer needs an objective"):
-        assembly.check_objective(config("loss=none"))
+        assembly.check_explainer(config("loss=none"))

@@ -52,7 +52,17 @@ def multirun(place: Path, runs: list[Run]) -> Path:
 
 def test_each_seed_of_a_multirun_is_frozen(repository: Path, tmp_path: Path) -> None:
     freeze = script(repository, "freeze")
-    place = multirun(tmp_path / "multirun", [finished(tmp_path / f"r{seed}", seed) for seed in (0, 1, 2)])
+    rows = pd.DataFrame(
+        {
+            "group": ["up", "up", "down", "up"],
+            "target": [1.0, 1.0, 0.0, 0.5],  # the last is not what its group is asked for
+            "verdict": ["interpret", "do not interpret: target missed", "interpret", "interpret"],
+            "thorax_width_before": [0.6, 0.6, np.nan, 0.6],
+            "thorax_width_after": [0.63, 0.6, np.nan, 0.9],
+        }
+    )
+    runs = [finished(tmp_path / f"r{seed}", seed, rows) for seed in (0, 1, 2)]
+    place = multirun(tmp_path / "multirun", runs)
     (tmp_path / "r0/evaluation/progressions.png").write_bytes(b"picture")
     for number, run in enumerate(jobs_of(place)):
         freeze.freeze(tmp_path / "study", run, number == 0)
@@ -60,6 +70,9 @@ def test_each_seed_of_a_multirun_is_frozen(repository: Path, tmp_path: Path) -> 
         json.loads((tmp_path / f"study/seed{s}/metrics.json").read_text())["seed"] for s in (0, 1, 2)
     ] == [0, 1, 2]
     assert (tmp_path / "study/progression.png").read_bytes() == b"picture"
+    found = json.loads((tmp_path / "study/seed1/verdicts.json").read_text())
+    assert found["up"]["verdicts"] == {"interpret": 1, "do not interpret: target missed": 1}
+    assert found["up"]["thorax_changed"] == 0.5 and found["down"]["thorax_changed"] is None
     assert freeze.main([]) == 2
 
 
@@ -105,15 +118,18 @@ def test_explainers_of_different_black_boxes_are_not_set_side_by_side(
         run.evaluation.write_metrics({"split": "test"})
     several_runs.same_question(runs)
     other = finished(tmp_path / "other", 2)
+    other.evaluation.write_metrics({"split": "test"})
     other.part("blackbox").write_weights({"a": torch.ones(2)})
     with pytest.raises(BadValue, match="another black box"):
         several_runs.same_question([*runs, other])
     runs[1].evaluation.write_metrics({"split": "valid"})
-    with pytest.raises(BadValue, match="evaluated on valid, r0 on test"):
+    with pytest.raises(BadValue, match="measured on the valid patients"):
         several_runs.same_question(runs)
     runs[0].evaluation.write_metrics({"split": None})
-    with pytest.raises(BadValue, match="names no split"):
+    with pytest.raises(BadValue, match="measured on the None patients"):
         several_runs.same_question(runs)
+    with pytest.raises(BadValue, match="fewer than two runs"):
+        several_runs.same_question(runs[:1])
     assert stability.main(["stability"]) == 2
 
 

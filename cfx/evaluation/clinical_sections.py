@@ -38,7 +38,8 @@ def clinical_sections(
     resamples: int,
     seed: int,
 ) -> Section:
-    """EVALUATION section 3: `ctr`; `scp` by both sides together and each; `angle`; `haze` with its 95 % repeat error.
+    """EVALUATION section 3: `ctr`; `scp` and `angle` by both sides together and each; `haze`; these three with their
+    95 % repeat error.
 
     None where nothing was measured.
 
@@ -75,6 +76,7 @@ def clinical_sections(
         if set(measured) <= set(base) and base[measured].notna().any(axis=None):
             sections[name] = section(name)
             sections[name] |= {side: section(f"{name}_{side}") for side in SIDES}
+            sections[name] |= {"repeat_error": repeat_errors.get(name, float("nan"))}
     if "haze_before" in base and base["haze_before"].notna().any():
         sections["haze"] = section("haze") | {"repeat_error": repeat_errors.get("haze", float("nan"))}
     sections["read_by"] = read_by if read_by is not None and sections[read_by] is not None else None

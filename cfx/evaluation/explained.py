@@ -18,6 +18,8 @@ MARK = "synthetic counterfactual"
 SHORT = 0.02 + 1e-6
 """How far from 0 and 1 a method may aim without a word: no logit of either is finite."""
 INTERPRET, DO_NOT = "interpret", "do not interpret"
+AT_FULL = " at full resolution"
+"""Ends a reason that only the picture at the original's sharpness gives."""
 
 
 def cut_padding(square: Picture, height: int, width: int) -> Picture:

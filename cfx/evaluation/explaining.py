@@ -12,7 +12,7 @@ from torch import Tensor
 from cfx.data.reading import Float, bytes_to_tensor, to_bytes, to_square
 from cfx.evaluation.detecting import scores_of
 from cfx.evaluation.explain_tools import Tools
-from cfx.evaluation.explained import DO_NOT, INTERPRET, Explained, Reading, Step, cut_padding
+from cfx.evaluation.explained import AT_FULL, DO_NOT, INTERPRET, Explained, Reading, Step, cut_padding
 from cfx.evaluation.full_resolution import edit_series, shrunk
 from cfx.evaluation.judging import haze_by
 from cfx.evaluation.verdict import FLOOR, NOT_MADE, verdicts
@@ -232,15 +232,23 @@ def all_reasons(
     return [tuple(each.split(", ")) if each else () for each in reasons]
 
 
+def at_full(steps: Sequence[Step]) -> list[Step]:
+    """The steps with what was read from their pictures at the original's resolution, where there is one."""
+    return [step if step.full is None else replace(step, reading=step.full.reading) for step in steps]
+
+
 def reasons_at_both_sizes(
-    redrawn: Reading, steps: Sequence[Step], tools: Tools, familiar: bool | None
+    redrawn: Reading, steps: Sequence[Step], sharper: Sequence[Step], tools: Tools, familiar: bool | None
 ) -> list[tuple[str, ...]]:
-    """`all_reasons`, and those that only the picture at the original's resolution gives: that is the one looked at."""
-    found = all_reasons(redrawn, steps, tools, familiar)
-    large = [step if step.full is None else replace(step, reading=step.full.reading) for step in steps]
-    again = all_reasons(redrawn, large, tools, familiar)
+    """`all_reasons`, and those that only the sharper pictures give: they are the ones that are looked at.
+
+    Args:
+        redrawn, tools, familiar: as for `all_reasons`.
+        steps: as the black box sees them. sharper: the same with what was read from the original's resolution.
+    """
+    found, again = (all_reasons(redrawn, each, tools, familiar) for each in (steps, sharper))
     return [
-        small + tuple(f"{reason} at full resolution" for reason in full if reason not in small)
+        small + tuple(f"{reason}{AT_FULL}" for reason in full if reason not in small)
         for small, full in zip(found, again, strict=True)
     ]
 
@@ -281,7 +289,7 @@ def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: An
 
     """
     own: Sequence[Step] = known.pop("steps", drawn.steps)
-    found = reasons_at_both_sizes(drawn.redrawn, own, tools, drawn.familiar)
+    found = reasons_at_both_sizes(drawn.redrawn, own, at_full(own), tools, drawn.familiar)
     steps = tuple(replace(step, reasons=reasons) for step, reasons in zip(own, found, strict=True))
     reasons = found[drawn.end]
     notes = [*known.pop("notes", ()), *drawn.notes]

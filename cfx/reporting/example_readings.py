@@ -41,14 +41,15 @@ def read_by_of(metrics: Mapping[str, Any]) -> str | None:
 def floor_of(metrics: Mapping[str, Any], read_by: str | None) -> float:
     """The least shift of one picture that is called a change; 0 where none is known.
 
-    That of lung haze is the repeat error of the same evaluation: no reader study tells it.
+    Of the CTR it is what two readers differ by. No reader study tells that of the recess score and of lung haze: it is
+    the repeat error of the same evaluation; without one the score takes the CTR's, as `cfx.evaluation.bench` does.
     """
-    if read_by != "haze":
-        return READING_FLOOR
     clinical = metrics.get("clinical")
-    section = clinical.get("haze") if isinstance(clinical, Mapping) else None
+    section = clinical.get(read_by) if isinstance(clinical, Mapping) else None
     known = section.get("repeat_error") if isinstance(section, Mapping) else None
-    return float(known) if isinstance(known, int | float) and np.isfinite(known) else 0.0
+    if isinstance(known, int | float) and np.isfinite(known):
+        return float(known)
+    return 0.0 if read_by == "haze" else READING_FLOOR
 
 
 def readings_of(

@@ -3,11 +3,11 @@
 from base64 import b64encode
 from collections.abc import Mapping
 from html import escape
-from pathlib import PurePath
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from cfx.environment import without_places
 from cfx.evaluation.reading_words import MEASURES, label_of
 from cfx.reporting.charts import ctr_figure, validity_figure
 from cfx.reporting.example_readings import measurement_of, measures_nothing
@@ -99,17 +99,6 @@ def _charts(run: RunFiles) -> str:
         if figures
         else ""
     )
-
-
-def without_places(node: Any) -> Any:
-    """A configuration with absolute paths cut to their last name: a report travels, the machine's folders do not."""
-    if isinstance(node, Mapping):
-        return {str(key): without_places(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [without_places(value) for value in node]
-    if isinstance(node, str) and (node.startswith(("/", "~", "\\\\")) or node[1:3] == ":\\"):
-        return f"…/{PurePath(node.replace(chr(92), '/')).name}"
-    return node
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

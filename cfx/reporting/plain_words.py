@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from cfx.evaluation.explained import AT_FULL
 from cfx.reporting.style import READING_FLOOR
 
-AT_FULL = " at full resolution"
-"""Ends a reason that only the picture at the original's sharpness gives."""
 PLAIN = {
     "target missed": "the classifier does not give what it was asked for",
     "input unlike the training data": "the original is unlike the pictures this explainer was trained on",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cfx.reporting.example_readings import measurement_of, measures_nothing
+from cfx.reporting.example_readings import floor_of, measurement_of, measures_nothing
 from cfx.reporting.run_files import RunFiles, number_at
 from cfx.reporting.style import READING_FLOOR
 from cfx.reporting.tables import DIRECTIONS
@@ -74,13 +74,6 @@ def _detail(metrics: Mapping[str, Any], name: str, measured: str) -> str:
     return "; ".join(parts) + "." if parts else ""
 
 
-def _floor(metrics: Mapping[str, Any], name: str) -> float:
-    """Shift under which a measurement did not change: of haze its repeat error, 0 where that is not known."""
-    if name != "haze":
-        return READING_FLOOR
-    return number_at(metrics, "clinical.haze.repeat_error") or 0.0
-
-
 def _sentence(metrics: Mapping[str, Any], finding: str, name: str) -> tuple[str, str]:
     """Tone and sentence by the rules of this module."""
     grow, shrink, _, about = _MEASURED.get(name, _MEASURED["ctr"])
@@ -111,7 +104,7 @@ def _sentence(metrics: Mapping[str, Any], finding: str, name: str) -> tuple[str,
     closed = [gap for gap in gaps if gap is not None]
     right = worse(metrics, f"clinical.{name}.{{d}}.moved_right")
     wrong_way = any((shift > 0) != (side == "up") for side, shift in known) and name == "ctr"
-    small = min(abs(shift) for _, shift in known) < _floor(metrics, name) or (
+    small = min(abs(shift) for _, shift in known) < floor_of(metrics, name) or (
         closed and min(closed) < GAP_BAND[0]
     )
     if wrong_way or (right is not None and right < 0.8):

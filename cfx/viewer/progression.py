@@ -18,10 +18,9 @@ from torch import Tensor
 
 from cfx.data.reading import Float, to_square, to_tensor
 from cfx.evaluation.explain_tools import Segment, Settings, Tools, about
-from cfx.evaluation.explained import Explained, cut_padding
-from cfx.evaluation.explaining import Drawn, all_reasons, draw_steps, explained_of
+from cfx.evaluation.explained import Explained, Step, cut_padding
+from cfx.evaluation.explaining import Drawn, draw_steps, explained_of, reasons_at_both_sizes
 from cfx.evaluation.full_resolution import edit_series
-from cfx.reporting.plain_words import AT_FULL
 from cfx.viewer.outlines import Overlay, overlays
 
 STEPS = tuple(round(0.05 * step, 2) for step in range(21))
@@ -82,7 +81,9 @@ def show(image: Float, name: str, tools: Tools, targets: Sequence[float] = STEPS
     masks = torch.cat([watched.masks[0], watched.masks[1][1:]]).numpy()
     pictures, sharper = _looked_at(image, drawn, tools.size)
     seen = _posteriors(pictures, tools) if sharper else [None] * len(pictures)
-    reasons = _reasons(drawn, seen[1:], tools)
+    reasons = reasons_at_both_sizes(
+        drawn.redrawn, drawn.steps, _sharper(drawn.steps, seen[1:]), tools, drawn.familiar
+    )
     settings = Settings(targets=tuple(targets), full_resolution=())
     explained = explained_of(
         drawn, image.shape, tools, name=name, output=Path(), about=about(tools, settings),
@@ -106,20 +107,11 @@ def _looked_at(image: Float, drawn: Drawn, size: int) -> tuple[list[Float], bool
     return [image, *edit_series(image, edits.field[0, 1:], edits.residual[0, 1:])], True
 
 
-def _reasons(drawn: Drawn, seen: Sequence[float | None], tools: Tools) -> list[tuple[str, ...]]:
-    """Why each step may not be interpreted, and what only the black box's view of the sharper picture tells against it.
-
-    The sharper picture is the one that is looked at: where the black box says something else of it, the small one's
-    numbers do not speak for it.
-    """
-    sharper = [
-        step if says is None else replace(step, reading=replace(step.reading, posterior=says))
-        for step, says in zip(drawn.steps, seen, strict=True)
-    ]
-    found = (all_reasons(drawn.redrawn, steps, tools, drawn.familiar) for steps in (drawn.steps, sharper))
+def _sharper(steps: Sequence[Step], seen: Sequence[float | None]) -> list[Step]:
+    """The steps as the black box sees the picture that is looked at: where it says something else, they fail by it."""
     return [
-        small + tuple(f"{reason}{AT_FULL}" for reason in large if reason not in small)
-        for small, large in zip(*found, strict=True)
+        step if says is None else replace(step, reading=replace(step.reading, posterior=says))
+        for step, says in zip(steps, seen, strict=True)
     ]
 
 

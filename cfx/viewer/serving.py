@@ -48,17 +48,18 @@ def limits_of(
     )
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: object) -> socket.socket:
     """A socket bound to an address; port 0 takes any that is free.
 
     Raises:
-        BadValue: the port is taken, or the host is no address of this machine.
+        BadValue: the port is none or taken, or the host is no address of this machine.
 
     """
-    if not 0 <= port <= 65535:
+    text = str(port)
+    if not text.isdecimal() or int(text) > 65535:
         raise BadValue("port", port, "is no port", "give a number from 0 (any) to 65535")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, int(text), type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise BadValue(
             "host", host, f"is no address ({error.strerror})", "give 127.0.0.1 or an address"

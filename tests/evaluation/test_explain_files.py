@@ -26,7 +26,7 @@ from cfx.evaluation.explain_files import (
     reasons_against,
 )
 from cfx.evaluation.explained import Explained, FullResolution, Outcome, Reading, Step, outcome_table
-from cfx.evaluation.explaining import reasons_at_both_sizes
+from cfx.evaluation.explaining import at_full, reasons_at_both_sizes
 from cfx.explainers.base import Counterfactual
 from cfx.metrics.boxes import CLASSES, HEALTHY, BoxSet
 from cfx.metrics.clinical import READING_FLOOR
@@ -465,7 +465,8 @@ def test_a_picture_that_fails_at_full_resolution_may_not_be_interpreted(tools: T
         FullResolution("a.png", reading)
         for reading in (small, replace(small, ctr=0.46), replace(small, ctr=None))
     ]
-    found = reasons_at_both_sizes(redrawn, [step, *(replace(step, full=each) for each in large)], tools, True)
+    steps = [step, *(replace(step, full=each) for each in large)]
+    found = reasons_at_both_sizes(redrawn, steps, at_full(steps), tools, True)
     assert found[:2] == [(), ()]
     assert found[2] == ("shift under the reading floor at full resolution",)
     assert found[3] == ("measurement not made at full resolution",)

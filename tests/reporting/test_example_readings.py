@@ -49,7 +49,8 @@ def test_both_sides_of_the_recess_count() -> None:
 def test_the_floor_of_lung_haze_is_the_evaluations_own_repeat_error() -> None:
     assert floor_of({"clinical": {"haze": {"repeat_error": 0.031}}}, "haze") == 0.031
     assert floor_of({"clinical": {"haze": {"repeat_error": None}}}, "haze") == 0.0
-    assert floor_of({}, "ctr") == 0.027
+    assert floor_of({}, "ctr") == floor_of({}, "scp") == 0.027
+    assert floor_of({"clinical": {"scp": {"repeat_error": 0.09}, "ctr": {}}}, "scp") == 0.09
 
 
 def test_an_evaluation_says_what_stands_under_its_pictures() -> None:
