@@ -164,9 +164,10 @@ def _arguments_seen(arguments: Sequence[str]) -> Iterator[None]:
 
 
 def _jobs_of(config_name: str, arguments: Sequence[str], directory: str | None) -> list[DictConfig]:
-    """Return the configuration of every job of a multirun whose jobs are known before it starts.
+    """Return the configuration of every job that the arguments of a multirun name, as far as they are known.
 
-    None of a single run, of a search that picks its jobs as it goes, and where Hydra's own flags choose the files.
+    What a file sweeps over by `hydra.sweeper.params` is not multiplied in: it was written, not typed. None of a single
+    run, of a search that picks its jobs as it goes, and where Hydra's own flags choose the files.
     """
     flags = get_args_parser().parse_args(list(arguments))
     if not flags.multirun or flags.config_dir or flags.config_path or flags.config_name:

@@ -27,7 +27,6 @@ from cfx.evaluation.explaining import (
     draw_steps,
     explained_of,
     read_pictures,
-    reasons_against,
 )
 from cfx.evaluation.image_files import find_images, folder_names
 from cfx.evaluation.large_pictures import check_dicom, write_large
@@ -310,5 +309,4 @@ __all__ = [
     "find_images",
     "folder_names",
     "read_pictures",
-    "reasons_against",
 ]

@@ -253,11 +253,6 @@ def reasons_at_both_sizes(
     ]
 
 
-def reasons_against(redrawn: Reading, step: Step, tools: Tools, familiar: bool | None) -> tuple[str, ...]:
-    """Why one step may not be interpreted; see `all_reasons`."""
-    return all_reasons(redrawn, [step], tools, familiar)[0]
-
-
 def wrong_way(redrawn: Reading, step: Step, before: Reading, direction: int) -> str:
     """A note where the measurement clearly moves against the finding; an empty text where it does not.
 

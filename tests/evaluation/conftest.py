@@ -10,9 +10,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import toy
+from explain_toys import SIZE, Brighter, Brightness, bands
 from toy_settings import SETTINGS, thumbnails
 
+from cfx.classifiers.blackbox import BlackBox
+from cfx.evaluation.explain_tools import Tools
 from cfx.evaluation.runner import evaluate
+from cfx.reporting.explained_figure import draw_explained
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +35,10 @@ def evaluated(toy_world: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
         settings=SETTINGS, features=thumbnails, features_name="thumbnail", data="toy", split="test",
         latent=(dataset.label.numpy() > 0.5), run={"minutes": 1.5},
     )  # fmt: skip
+
+
+@pytest.fixture
+def tools() -> Tools:
+    """What a run that brightens pictures explains with."""
+    blackbox = BlackBox(Brightness(), finding="Cardiomegaly")
+    return Tools(Brighter(blackbox), blackbox, bands, blackbox, SIZE, run="toy", draw=draw_explained)

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from explain_toys import SIZE, Brighter, Brightness, bands, film_pixels, write
+from explain_toys import SIZE, Brighter, film_pixels, write
 from PIL import Image
 from torch import Tensor
 
 import cfx.evaluation.explain_files
-from cfx.classifiers.blackbox import BlackBox
 from cfx.data.reading import read_image
 from cfx.errors import BadImage, UserError
 from cfx.evaluation.explain_files import (
@@ -23,20 +22,10 @@ from cfx.evaluation.explain_files import (
     Tools,
     explain_files,
     find_images,
-    reasons_against,
 )
-from cfx.evaluation.explained import Explained, FullResolution, Outcome, Reading, Step, outcome_table
-from cfx.evaluation.explaining import at_full, reasons_at_both_sizes
+from cfx.evaluation.explained import Explained, Outcome, outcome_table
 from cfx.explainers.base import Counterfactual
 from cfx.metrics.boxes import CLASSES, HEALTHY, BoxSet
-from cfx.metrics.clinical import READING_FLOOR
-from cfx.reporting.explained_figure import draw_explained
-
-
-@pytest.fixture
-def tools() -> Tools:
-    blackbox = BlackBox(Brightness(), finding="Cardiomegaly")
-    return Tools(Brighter(blackbox), blackbox, bands, blackbox, SIZE, run="toy", draw=draw_explained)
 
 
 def numbers_of(folder: Path) -> dict[str, Any]:
@@ -192,31 +181,6 @@ def test_a_method_without_edits_leaves_no_full_resolution(tools: Tools, tmp_path
     ]
     assert [entry.name for entry in (tmp_path / "out" / "a").iterdir()] == ["numbers.json"]
     assert outcome.numbers is not None and "full_resolution" not in outcome.numbers["steps"][0]
-
-
-@pytest.mark.parametrize(
-    ("posterior", "ctr", "transfer", "familiar", "reasons"),
-    [
-        (0.97, 0.55, 0.9, True, ()),
-        (0.60, 0.55, 0.9, True, ("target missed",)),
-        (0.97, 0.46, 0.9, True, ("shift under the reading floor",)),
-        (0.97, None, 0.9, True, ("measurement not made",)),
-        (0.97, 0.55, 0.1, None, ("independent classifier disagrees",)),
-        (0.60, 0.46, 0.1, False, ("target missed", "input unlike the training data", "shift under the reading floor",
-                                  "independent classifier disagrees")),
-    ],
-)  # fmt: skip
-def test_each_reason_against_reading_a_picture_is_told(
-    tools: Tools,
-    posterior: float,
-    ctr: float | None,
-    transfer: float,
-    familiar: bool | None,
-    reasons: tuple[str, ...],
-) -> None:
-    redrawn = Reading(0.1, 0.45, 0.3, 0.7, 0.1)
-    step = Step(1.0, np.zeros((4, 4), dtype=np.float32), Reading(posterior, ctr, 0.3, 0.7, transfer), 0.1)
-    assert reasons_against(redrawn, step, tools, familiar) == reasons
 
 
 @pytest.mark.parametrize(
@@ -389,33 +353,6 @@ def test_each_step_has_a_verdict_of_its_own(tools: Tools, tmp_path: Path) -> Non
     assert first["verdict"] == "do not interpret" and "shift under the reading floor" in first["reasons"]
 
 
-def test_a_finding_that_is_not_read_by_the_ctr_has_no_reason_of_it(tools: Tools) -> None:
-    redrawn = Reading(
-        0.1, ctr=0.5, heart_width=0.4, thorax_width=0.8, transfer=0.1, scp_left=0.9, scp_right=0.7, haze=0.3
-    )
-
-    def reasons(read_by: str | None, floor: float = READING_FLOOR, **reading: Any) -> tuple[str, ...]:
-        after = replace(redrawn, posterior=0.98, transfer=0.9, **reading)
-        return reasons_against(
-            redrawn,
-            Step(1.0, np.zeros((4, 4), np.float32), after, 0.1),
-            replace(tools, read_by=read_by, floor=floor),
-            None,
-        )
-
-    assert reasons("ctr") == ("shift under the reading floor",)
-    assert reasons("ctr", ctr=None) == ("measurement not made",)
-    assert reasons(None) == reasons(None, ctr=None) == ()
-    assert reasons("scp", ctr=None) == ("shift under the reading floor",)
-    assert reasons("scp", scp_left=None) == ("measurement not made",)
-    assert reasons("scp", scp_left=0.2) == ()
-    assert reasons("haze", 0.02, ctr=None, haze=0.31) == ("shift under the reading floor",)
-    assert (
-        reasons("haze", 0.02, haze=0.33) == () == reasons("haze", 0.0, haze=0.3)
-    )  # no floor, no such reason
-    assert reasons("haze", 0.0, haze=None) == ("measurement not made",)
-
-
 def test_lung_haze_is_read_where_the_task_is_read_by_it(tools: Tools, tmp_path: Path) -> None:
     paths = films(tmp_path / "in", 1)
     for read_by in ("ctr", "haze"):
@@ -455,18 +392,3 @@ def test_the_runs_limit_stands_beside_the_target(tools: Tools, tmp_path: Path) -
         assert [step["target"] for step in made["steps"]] == [0.0, 0.5, 1.0]
         limits.append([step["limit"] for step in made["steps"]])
     assert limits == [[0.1, None, 0.9], [None] * 3, [None] * 3]
-
-
-def test_a_picture_that_fails_at_full_resolution_may_not_be_interpreted(tools: Tools) -> None:
-    redrawn = Reading(0.1, 0.45, 0.3, 0.7, 0.1)
-    small = Reading(0.97, 0.55, 0.3, 0.7, 0.9)
-    step = Step(1.0, np.zeros((4, 4), dtype=np.float32), small, 0.1)
-    large = [
-        FullResolution("a.png", reading)
-        for reading in (small, replace(small, ctr=0.46), replace(small, ctr=None))
-    ]
-    steps = [step, *(replace(step, full=each) for each in large)]
-    found = reasons_at_both_sizes(redrawn, steps, at_full(steps), tools, True)
-    assert found[:2] == [(), ()]
-    assert found[2] == ("shift under the reading floor at full resolution",)
-    assert found[3] == ("measurement not made at full resolution",)
