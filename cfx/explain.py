@@ -58,7 +58,6 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     familiar = Familiarity.load(loaded.run)
     threshold, threshold_source = threshold_of(loaded)
     task = loaded.config.get("task") or {}
-    ratio = task.get("measurement") == "ctr"
     finder = finder_of(loaded)
     read_by = read_by_of(task, finder is not None)
     drawn = {
@@ -82,7 +81,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
         draw=draw_explained if wanted("progression") else None,
         pictures=dict(each for name, each in drawn.items() if wanted(name)),
         views=tuple(loaded.config["data"].get("views") or ()),
-        direction={"up": 1, "down": -1}.get(str(task.get("direction")), 0) if ratio else 0,
+        direction={"up": 1, "down": -1}.get(str(task.get("direction")), 0),
         read_by=read_by,
         floor=floor_of(loaded, read_by),
         finder=finder,
@@ -291,16 +290,20 @@ def tell(outcomes: "Sequence[Outcome]", output: Path) -> None:
     """Print what became of the files.
 
     Raises:
-        BadImage: none of several files could be explained.
+        BadImage: a file could not be explained. The others are done all the same; a script must hear of it.
     """
     from cfx.evaluation.explained import outcome_line, outcome_table
 
     print(outcome_table(list(outcomes)) if len(outcomes) > 1 else outcome_line(outcomes[0]))
-    if all(outcome.status == "failed" for outcome in outcomes):
-        raise BadImage(
-            "input", f"{len(outcomes)} files", "none could be explained", f"see {output / 'summary.csv'}"
-        )
-    print(f"written to {output}")
+    missing = {what for outcome in outcomes for what in (outcome.numbers or {}).get("not_checked") or []}
+    if missing:
+        print(f"not checked: {'; '.join(sorted(missing))}")
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    if failed < len(outcomes):
+        print(f"written to {output}")
+    if failed:
+        what = "none could be explained" if failed == len(outcomes) else f"{failed} could not be explained"
+        raise BadImage("input", f"{len(outcomes)} files", what, f"see {output / 'summary.csv'}")
 
 
 if __name__ == "__main__":

@@ -93,8 +93,14 @@ def test_a_folder_with_a_broken_file_goes_through(
     folder = tmp_path / "films, [2024] a=b"
     picture(folder / "one.png")
     (folder / "two.png").write_text("no picture")
-    assert run_it(monkeypatch, "run=run", f"input={folder}", "output=out", "targets=[0,1]") == 0
-    said = capsys.readouterr().out
+    assert run_it(monkeypatch, "run=run", f"input={folder}", "output=out", "targets=[0,1]") == 2
+    said, wrong = capsys.readouterr()
+    assert (
+        wrong.splitlines()[-1].startswith("error:")
+        and "2 files" in wrong
+        and "1 could not be explained" in wrong
+    )
+    assert "written to out" in said and "not checked: whether" in said
     assert "two.png" in said and "failed: not an image" in said and "2 files: 1 explained" in said
     numbers = json.loads((tmp_path / "out" / "one" / "numbers.json").read_text())
     assert numbers["verdict"] == "do not interpret" and "measurement not made" in numbers["reasons"]
@@ -315,7 +321,7 @@ def test_a_verdict_goes_by_what_the_task_is_read_by_and_a_phantom_detector_score
     tools = cfx.explain.tools_of(made)
     assert tools.read_by == read_by
     assert (tools.finder is not None) == (trained_on is data)
-    assert (tools.direction != 0) == (measurement == "ctr")
+    assert tools.direction == 1
 
 
 def test_lung_haze_has_a_reading_floor_only_where_an_evaluation_measured_it(tmp_path: Path) -> None:

@@ -244,8 +244,15 @@ class Bench:
             threshold=self.threshold,
             familiar=np.repeat(base["familiar"].to_numpy() > 0.5, width),
             floor=self.floors.get(self.read_by or "", READING_FLOOR),
+            thorax_change=columns["thorax_width_after"] / columns["thorax_width_before"] - 1.0,
+            devices_lost=self._lost(columns),
         )
         return finish(columns)
+
+    def _lost(self, columns: Mapping[str, Array]) -> Array:
+        """Devices of the input that are gone (N,), by masks or else by the detector; NaN: nobody looked."""
+        known = columns["devices_before"] - columns["devices_kept"]
+        return np.where(np.isfinite(known), known, columns["devices_found"] - columns["devices_found_kept"])
 
     def _read(self, columns: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
         """What a verdict goes by (N,), before and after; None where it is not measured."""

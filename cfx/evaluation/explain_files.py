@@ -61,7 +61,8 @@ class Opened:
 def open_file(
     path: Path, name: str, folder: Path, tools: Tools, settings: Settings, place: int = 0
 ) -> Opened:
-    """Reads a file, and refuses one whose header says that it is no chest radiograph unless that is forced.
+    """Reads a file, and refuses one that is far smaller than what the run was trained on, or whose header says that it
+    is no chest radiograph, unless that is forced.
 
     Raises:
         UserError: the file can not be read, or is refused.
@@ -71,6 +72,12 @@ def open_file(
     if problem is not None and not settings.force:
         raise BadImage("input", str(path), problem, "give force=true to explain it all the same")
     image = read_image(path, "input")
+    least = tools.size // 2
+    if max(image.shape) < least and not settings.force:
+        size = f"{image.shape[1]} x {image.shape[0]} px are too few for a chest radiograph"
+        raise BadImage(
+            "input", str(path), size, f"give one of {least} or more, or force=true to explain it all the same"
+        )
     notes = () if problem is None else (f"forced: {problem}",)
     return Opened(path, name, folder, 1.0 - image if settings.invert else image, notes, place)
 

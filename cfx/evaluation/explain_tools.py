@@ -55,8 +55,8 @@ class Tools:
             depends on a measurement.
         floor: least shift of that on one picture that is called a change; 0 where none is known.
         finder: detector of costophrenic recesses, or None.
-        direction: 1 where the cardiothoracic ratio rises with the finding, -1 where it falls, 0 where it tells
-            nothing of it.
+        direction: 1 where what the task is read by rises with the finding, -1 where it falls, 0 where it tells nothing
+            of it.
 
     """
 
@@ -77,6 +77,16 @@ class Tools:
     read_by: str | None = "ctr"
     floor: float = READING_FLOOR
     finder: Finder | None = None
+
+    @property
+    def not_checked(self) -> tuple[str, ...]:
+        """What a verdict says nothing of, since the run has nothing to tell it by."""
+        lacking = {
+            "whether devices stay (no detector)": self.finder,
+            "whether an independent classifier agrees (none)": self.transfer,
+            "whether the picture is like the training data (not known)": self.familiar,
+        }
+        return tuple(what for what, part in lacking.items() if part is None)
 
     @property
     def files(self) -> dict[str, Draw]:
@@ -185,6 +195,7 @@ def about(tools: Tools, settings: Settings) -> dict[str, Any]:
         "read_by": tools.read_by,
         "reading_floor": tools.floor,
         "thresholds": thresholds(tools),
+        "not_checked": list(tools.not_checked),
         "limits": list(tools.explainer.ends),
         "size": tools.size,
         "targets": list(settings.targets),

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cfx.evaluation.reading_words import label_of, value_in
+from cfx.metrics.boxes import BoxSet
 
 Picture = npt.NDArray[np.float32]
+Edges4 = tuple[float, float, float, float]
 
 SCHEMA = 1
 MARK = "synthetic counterfactual"
@@ -54,6 +56,9 @@ class Reading:
         thorax_edges: the same of the two lungs together.
         scp_left, scp_right: the detector's score of a healthy costophrenic recess, where the run has a detector.
         haze: brightness of the lungs against the heart, where the task is read by it.
+        recesses: edges x0, y0, x1, y1 of the recess of the patient's left and right as shares of the square's side;
+            None for one that was not found, or without a detector.
+        boxes: all that the detector found.
 
     """
 
@@ -68,6 +73,8 @@ class Reading:
     scp_left: float | None = None
     scp_right: float | None = None
     haze: float | None = None
+    recesses: tuple[Edges4 | None, Edges4 | None] = (None, None)
+    boxes: BoxSet | None = field(default=None, repr=False, compare=False)
 
     def measured(self, read_by: str | None) -> float | None:
         """What a task is read by: `ctr`, `haze`, `scp` (the mean of both sides); None where it was not measured."""
@@ -121,6 +128,9 @@ class Step:
         shown: the picture as it is looked at: without padding and as sharp as the method allows; grey (h, w).
         reasons: why this picture may not be interpreted, empty where it may.
         aimed: the posterior that the method aims at for this target; None: the target itself.
+        devices: how many devices the detector found in the original, and how many are kept; None: nobody looked.
+        border_left: share of the old heart border's contrast left on `shown`, see `cfx.evaluation.ghosts`; None where
+            that can not be told.
 
     """
 
@@ -132,6 +142,8 @@ class Step:
     shown: Picture | None = None
     reasons: tuple[str, ...] = ()
     aimed: float | None = None
+    devices: tuple[int, int] | None = None
+    border_left: float | None = None
 
     @property
     def limit(self) -> float | None:
@@ -215,6 +227,8 @@ class Explained:
         for step in self.steps:
             row: dict[str, Any] = {"target": step.target, "limit": step.limit}
             row |= {**step.reading.numbers(), "l1": step.l1}
+            found, kept = step.devices or (None, None)
+            row |= {"devices_found": found, "devices_kept": kept, "old_border_left": step.border_left}
             row["verdict"] = DO_NOT if step.reasons else INTERPRET
             row["reasons"] = list(step.reasons)
             if step.full is not None:
@@ -276,17 +290,20 @@ class Outcome:
         for step in numbers.get("steps") or []:
             if step["target"] == numbers.get("verdict_target"):
                 after = step
+        full: dict[str, Any] = after.get("full_resolution") or {}
         return {
             "image": self.name,
             "status": self.status,
             "posterior": before.get("posterior"),
             "target": after.get("target"),
             "posterior_after": after.get("posterior"),
+            "posterior_full_resolution": full.get("posterior"),
             "ctr": before.get("ctr"),
             "ctr_after": after.get("ctr"),
             "read_by": self.read_by,
             "measured": value_in(before, self.read_by),
             "measured_after": value_in(after, self.read_by),
+            "measured_full_resolution": value_in(full, self.read_by),
             "verdict": numbers.get("verdict"),
             "reasons": "; ".join(numbers.get("reasons") or []) or self.problem,
             "notes": "; ".join(numbers.get("notes") or []),

@@ -10,14 +10,27 @@ import torch
 from torch import Tensor
 
 from cfx.data.reading import Float, bytes_to_tensor, to_bytes, to_square
-from cfx.evaluation.detecting import scores_of
+from cfx.evaluation.detecting import find_all
+from cfx.evaluation.explain_notes import recess_gone, seen_sharper, wrong_way
 from cfx.evaluation.explain_tools import Tools
-from cfx.evaluation.explained import AT_FULL, DO_NOT, INTERPRET, Explained, Reading, Step, cut_padding
+from cfx.evaluation.explained import (
+    AT_FULL,
+    DO_NOT,
+    INTERPRET,
+    Edges4,
+    Explained,
+    Reading,
+    Step,
+    cut_padding,
+)
 from cfx.evaluation.full_resolution import edit_series, shrunk
+from cfx.evaluation.ghosts import old_border_left
 from cfx.evaluation.judging import haze_by
-from cfx.evaluation.verdict import FLOOR, NOT_MADE, verdicts
+from cfx.evaluation.verdict import FLOOR, NOT_MADE, UNMEASURED, verdicts
 from cfx.explainers.base import Counterfactual, Edits
 from cfx.measurements import measure
+from cfx.metrics.device_boxes import devices_of, kept_devices
+from cfx.metrics.recess import recess_places, recess_scores
 
 CHUNK = 128
 """Pictures that are read at once: 11 targets of 8 images are 96."""
@@ -61,6 +74,11 @@ def _edges(values: npt.NDArray[Any]) -> tuple[float, float] | None:
     return (float(values[0]), float(values[1])) if np.isfinite(values).all() else None
 
 
+def _box(values: npt.NDArray[Any]) -> Edges4 | None:
+    x0, y0, x1, y1 = map(float, values)
+    return (x0, y0, x1, y1) if np.isfinite(values).all() else None
+
+
 @torch.no_grad()
 def read_pictures(images: Tensor, tools: Tools) -> list[Reading]:
     """Asks the classifiers and measures the anatomy, `CHUNK` pictures at a time.
@@ -82,9 +100,11 @@ def _read_chunk(images: Tensor, tools: Tools) -> list[Reading]:
     masks = soft.numpy()
     measured = measure(masks)
     haze = haze_by(soft, images) if tools.read_by == "haze" else np.full(len(images), np.nan)
-    scp = np.full((len(images), 2), np.nan)
-    if tools.finder is not None:
-        scp = scores_of(tools.finder, images)
+    scp, places = np.full((len(images), 2), np.nan), np.full((len(images), 2, 4), np.nan)
+    boxes = None if tools.finder is None else find_all(tools.finder, images)
+    if tools.finder is not None and boxes is not None:
+        scp = np.array([recess_scores(each, tools.finder.threshold) for each in boxes])
+        places = np.array([recess_places(each, tools.finder.threshold) for each in boxes])
     other = None if tools.transfer is None else tools.transfer(images).float().cpu().numpy()
     return [
         Reading(
@@ -99,6 +119,8 @@ def _read_chunk(images: Tensor, tools: Tools) -> list[Reading]:
             scp_left=_finite(scp[i, 0]),
             scp_right=_finite(scp[i, 1]),
             haze=_finite(haze[i]),
+            recesses=(_box(places[i, 0]), _box(places[i, 1])),
+            boxes=None if boxes is None else boxes[i],
         )
         for i in range(len(images))
     ]
@@ -158,6 +180,8 @@ def draw_batch(images: Sequence[Float], tools: Tools, targets: Sequence[float]) 
                 float(np.mean(np.abs(picture - square))),
                 shown=at_size,
                 aimed=min(max(target, low), high),
+                devices=_devices(square, before[row], picture, reading, tools),
+                border_left=_border(original, before[row], at_size, reading, tools.size),
             )
             for target, picture, reading, at_size in zip(
                 targets, map(_grey, one.images[0, 1:]), own[1:], shown, strict=True
@@ -168,6 +192,24 @@ def draw_batch(images: Sequence[Float], tools: Tools, targets: Sequence[float]) 
         notes = _notes_of(image, known, tools)
         made.append(Drawn(square, before[row], own[0], steps, end, known, one, original, notes))
     return made
+
+
+def _devices(
+    square: Float, before: Reading, picture: Float, after: Reading, tools: Tools
+) -> tuple[int, int] | None:
+    """Devices that the detector finds in the original, and how many of them a picture keeps; None without one."""
+    if tools.finder is None or before.boxes is None or after.boxes is None:
+        return None
+    there = devices_of(before.boxes, tools.finder.threshold)
+    kept, _ = kept_devices(square, picture, there, after.boxes, tools.finder.threshold)
+    return len(there), int(kept.sum())
+
+
+def _border(original: Float, before: Reading, shown: Float, after: Reading, size: int) -> float | None:
+    """How much of the old heart border shows through, on pictures sharper than what the black box sees."""
+    if max(original.shape) <= size or before.masks is None or after.masks is None:
+        return None
+    return _finite(old_border_left(original, shown, before.masks[0], after.masks[0]))
 
 
 def _part(drawn: Counterfactual, row: int) -> Counterfactual:
@@ -189,7 +231,9 @@ def _shown(image: Float, small: Tensor, drawn: Counterfactual) -> tuple[Float, l
         pictures = [cut_padding(_grey(each), height, width) for each in drawn.images[0, 1:]]
         return cut_padding(_grey(small), height, width), pictures
     original = shrunk(image)
-    return original, edit_series(original, drawn.edits.field[0, 1:], drawn.edits.residual[0, 1:])
+    return original, edit_series(
+        original, drawn.edits.field[0, 1:], drawn.edits.residual[0, 1:], small.shape[-1]
+    )
 
 
 def _notes_of(image: Float, familiar: bool | None, tools: Tools) -> tuple[str, ...]:
@@ -203,11 +247,12 @@ def _notes_of(image: Float, familiar: bool | None, tools: Tools) -> tuple[str, .
 
 
 def all_reasons(
-    redrawn: Reading, steps: Sequence[Step], tools: Tools, familiar: bool | None
+    before: Reading, redrawn: Reading, steps: Sequence[Step], tools: Tools, familiar: bool | None
 ) -> list[tuple[str, ...]]:
     """Why each step may not be interpreted (EVALUATION section 7); nothing where it may.
 
     Args:
+        before: reading of the original, whose thorax, devices and heart border should stay or go.
         redrawn: reading of the method's own output at the original's posterior, which the shift is counted
             from.
         steps: the pictures in question.
@@ -227,6 +272,13 @@ def all_reasons(
         threshold=tools.threshold,
         familiar=None if familiar is None else np.full(len(steps), familiar),
         floor=tools.floor,
+        thorax_change=array([step.reading.thorax_width for step in steps])
+        / array([before.thorax_width] * len(steps))
+        - 1.0,
+        devices_lost=array(
+            [None if step.devices is None else step.devices[0] - step.devices[1] for step in steps]
+        ),
+        border_left=array([step.border_left for step in steps]),
     )
     reasons = [text.partition(": ")[2] for text in texts]
     return [tuple(each.split(", ")) if each else () for each in reasons]
@@ -238,38 +290,22 @@ def at_full(steps: Sequence[Step]) -> list[Step]:
 
 
 def reasons_at_both_sizes(
-    redrawn: Reading, steps: Sequence[Step], sharper: Sequence[Step], tools: Tools, familiar: bool | None
+    drawn: Drawn, steps: Sequence[Step], sharper: Sequence[Step], tools: Tools
 ) -> list[tuple[str, ...]]:
     """`all_reasons`, and those that only the sharper pictures give: they are the ones that are looked at.
 
     Args:
-        redrawn, tools, familiar: as for `all_reasons`.
+        drawn: the progression that the steps are of.
         steps: as the black box sees them. sharper: the same with what was read from the original's resolution.
+        tools: the run's parts.
     """
-    found, again = (all_reasons(redrawn, each, tools, familiar) for each in (steps, sharper))
+    found, again = (
+        all_reasons(drawn.before, drawn.redrawn, each, tools, drawn.familiar) for each in (steps, sharper)
+    )
     return [
         small + tuple(f"{reason}{AT_FULL}" for reason in full if reason not in small)
         for small, full in zip(found, again, strict=True)
     ]
-
-
-def wrong_way(redrawn: Reading, step: Step, before: Reading, direction: int) -> str:
-    """A note where the measurement clearly moves against the finding; an empty text where it does not.
-
-    Args:
-        redrawn: reading that the shift is counted from.
-        step: the picture that the verdict is about.
-        before: reading of the original.
-        direction: as `Tools.direction`.
-    """
-    if direction == 0 or redrawn.ctr is None or step.reading.ctr is None:
-        return ""
-    move = step.reading.ctr - redrawn.ctr
-    more = step.target > before.posterior
-    if (move > 0) == (more == (direction > 0)):
-        return ""
-    way = "rises" if move > 0 else "falls"
-    return f"CTR {way} although {'more' if more else 'less'} of the finding was asked for, see the outlines"
 
 
 def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: Any) -> Explained:
@@ -284,12 +320,14 @@ def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: An
 
     """
     own: Sequence[Step] = known.pop("steps", drawn.steps)
-    found = reasons_at_both_sizes(drawn.redrawn, own, at_full(own), tools, drawn.familiar)
+    found = reasons_at_both_sizes(drawn, own, at_full(own), tools)
     steps = tuple(replace(step, reasons=reasons) for step, reasons in zip(own, found, strict=True))
     reasons = found[drawn.end]
     notes = [*known.pop("notes", ()), *drawn.notes]
-    if not {FLOOR, NOT_MADE} & set(reasons):
-        notes.append(wrong_way(drawn.redrawn, steps[drawn.end], drawn.before, tools.direction))
+    end, read_by = steps[drawn.end], tools.read_by
+    if not {FLOOR, NOT_MADE, UNMEASURED} & set(reasons):
+        notes.append(wrong_way(drawn.redrawn, end, drawn.before, tools.direction, read_by))
+    notes += [recess_gone(end, drawn.before, read_by), seen_sharper(end, read_by)]
     return Explained(
         height=shape[0],
         width=shape[1],

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cfx.data.reading import Float
+from cfx.evaluation.sharp_shapes import sharp_structure
 from cfx.explainers.gan.edit import apply_edit, structure
 
 SHOWN = 512
@@ -32,13 +33,15 @@ def padding(height: int, width: int) -> tuple[int, int, int]:
 
 
 @torch.no_grad()
-def edits_on(image: Float, fields: Tensor, residuals: Tensor) -> Iterator[Float]:
+def edits_on(image: Float, fields: Tensor, residuals: Tensor, known: int) -> Iterator[Float]:
     """Draws several edits on the original, one after the other, so that one picture lies in memory at a time.
 
     Args:
         image: grey (H, W) in [0, 1], any size and aspect.
         fields: float (T, 2, g, g), velocity in fractions of the padded square's width and height.
         residuals: float (T, 1, g, g), grey values of a [-1, 1] image.
+        known: side of the square that the edits were drawn on. A picture no larger than that is drawn just as it was
+            there; on a larger one the borders of organs are kept as sharp as they are (`sharp_structure`).
 
     Yields:
         T pictures, grey (H, W) in [0, 1], the size of `image`; a zero edit gives `image` up to rounding in float32.
@@ -50,21 +53,16 @@ def edits_on(image: Float, fields: Tensor, residuals: Tensor) -> Iterator[Float]
     # The padding goes on as the border does: an edit that pulls the border inwards would else bring black wedges
     # into the picture. What the black box sees of the result is padded with black again.
     square = F.pad(tensor, (left, side - width - left, top, side - height - top), mode="replicate")
-    shapes = structure(square)
+    shapes = sharp_structure(square) if side > known else structure(square)
     for field, residual in zip(fields.float().cpu(), residuals.float().cpu(), strict=True):
         picture = apply_edit(square, field[None], residual[None], shapes)[0, 0]
         cut = picture[top : top + height, left : left + width]
         yield ((cut + 1.0) / 2.0).clamp(0.0, 1.0).numpy()
 
 
-def edit_series(image: Float, fields: Tensor, residuals: Tensor) -> list[Float]:
+def edit_series(image: Float, fields: Tensor, residuals: Tensor, known: int) -> list[Float]:
     """All pictures of `edits_on` at once."""
-    return list(edits_on(image, fields, residuals))
-
-
-def edit_original(image: Float, field: Tensor, residual: Tensor) -> Float:
-    """Draws one edit, field (2, g, g) and residual (1, g, g), on the original; see `edits_on`."""
-    return next(edits_on(image, field[None], residual[None]))
+    return list(edits_on(image, fields, residuals, known))
 
 
 def shrunk(image: Float, side: int = SHOWN) -> Float:

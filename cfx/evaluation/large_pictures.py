@@ -95,7 +95,7 @@ def _pictures(image: Float, drawn: Drawn, wanted: Sequence[int]) -> Iterator[Flo
         yield from (cut_padding(drawn.steps[index].picture, *image.shape) for index in wanted)
         return
     rows = torch.tensor([1 + index for index in wanted], dtype=torch.long, device=edits.field.device)
-    yield from edits_on(image, edits.field[0, rows], edits.residual[0, rows])
+    yield from edits_on(image, edits.field[0, rows], edits.residual[0, rows], len(drawn.square))
 
 
 def _save(image: Float, path: Path, mark: bool) -> None:

@@ -15,9 +15,20 @@ UNLIKE = "input unlike the training data"
 NOT_MADE = "measurement not made"
 FLOOR = "shift under the reading floor"
 DISAGREES = "independent classifier disagrees"
-REASONS = (MISSED, UNLIKE, NOT_MADE, FLOOR, DISAGREES)
+UNMEASURED = "nothing measured of the finding"
+THORAX = "thorax width changes"
+LOST = "device lost"
+BORDER = "old heart border shows through"
+REASONS = (MISSED, UNLIKE, NOT_MADE, FLOOR, DISAGREES, UNMEASURED, THORAX, LOST, BORDER)
+"""The first five are those of EVALUATION section 7; the others are this project's own and only ever say no."""
 TOLERANCE = 0.1
 ENDS = 0.02  # a posterior of exactly 0 or 1 does not exist: the ends are asked for up to this
+THORAX_CHANGE = 0.04
+"""Change of the inner thoracic width, as a share of it, that no finding explains. Seen again, 398 pictures of NIH's
+train_val_list differ by up to .016 in 95 % and by up to .033 in 99 %; the CTR of a chest moves by half its floor."""
+BORDER_LEFT = 0.40
+"""Share of the old heart border's contrast from which it shows through. Phantoms drawn again with another heart keep at
+most .30 in 95 %; blended half and half with the picture before, at least .42 in 95 % (`cfx.evaluation.ghosts`)."""
 
 
 def verdicts(
@@ -30,6 +41,9 @@ def verdicts(
     threshold: float = 0.5,
     familiar: Array | None = None,
     floor: float = READING_FLOOR,
+    thorax_change: Array | None = None,
+    devices_lost: Array | None = None,
+    border_left: Array | None = None,
 ) -> list[str]:
     """Judge pictures one by one.
 
@@ -37,39 +51,45 @@ def verdicts(
         target: (N,) posteriors asked for.
         after: (N,) posteriors reached; NaN counts as missed.
         measured_net_before: (N,) measurement of the method's own output at c = p(x), or of the input; None where the
-            task's measurement is not made at all: then it is no reason either.
+            task's measurement can not be made at all: then nothing tells whether it is the finding that changed.
         measured_after: (N,) measurement of the counterfactual; NaN = not made. None as before.
         transfer_after: (N,) posteriors of an independent classifier; None or NaN: not asked.
         threshold: its own threshold; it disagrees where it calls the picture otherwise than the black box at 0.5.
         familiar: (N,) bool, whether the input is like the training data; None: not asked.
         floor: least shift of one picture that is called a change.
+        thorax_change: (N,) inner thoracic width after over before, less 1; None or NaN: not measured, no reason.
+        devices_lost: (N,) devices of the input that are gone; None or NaN: nobody looked, no reason.
+        border_left: (N,) of `cfx.evaluation.ghosts.old_border_left`; None or NaN: not measured, no reason.
 
     Returns:
         `interpret`, or `do not interpret: ` and the reasons, separated by commas.
     """
     target, after = np.asarray(target, dtype=np.float64), np.asarray(after, dtype=np.float64)
     asked = np.clip(target, ENDS, 1 - ENDS)
-    move = np.full(len(target), np.inf)  # beyond any floor
-    if measured_after is not None and measured_net_before is not None:
-        move = np.asarray(measured_after, dtype=np.float64) - np.asarray(
-            measured_net_before, dtype=np.float64
-        )
     none = np.zeros(len(target), dtype=bool)
+    made = measured_after is not None and measured_net_before is not None
+    move = _known(measured_after, len(target)) - _known(measured_net_before, len(target))
     unlike = none if familiar is None else ~np.asarray(familiar, dtype=bool)
-    disagrees = none
-    if transfer_after is not None:
-        other = np.asarray(transfer_after, dtype=np.float64)
-        disagrees = np.isfinite(other) & ((other >= threshold) != (after >= 0.5))
+    other = _known(transfer_after, len(target))
     with np.errstate(invalid="ignore"):
         flags = (
             ~(np.abs(after - asked) <= TOLERANCE),
             unlike,
-            np.isnan(move),
+            np.isnan(move) & made,
             np.abs(move) < floor,
-            disagrees,
+            np.isfinite(other) & ((other >= threshold) != (after >= 0.5)),
+            none | (not made),
+            np.abs(_known(thorax_change, len(target))) > THORAX_CHANGE,
+            _known(devices_lost, len(target)) > 0,
+            _known(border_left, len(target)) > BORDER_LEFT,
         )
     found = []
     for marks in zip(*flags, strict=True):
         reasons = [reason for reason, mark in zip(REASONS, marks, strict=True) if mark]
         found.append(f"do not interpret: {', '.join(reasons)}" if reasons else INTERPRET)
     return found
+
+
+def _known(values: Array | None, count: int) -> Array:
+    """Values (N,) as float64; all NaN where there are none."""
+    return np.full(count, np.nan) if values is None else np.asarray(values, dtype=np.float64)

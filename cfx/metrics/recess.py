@@ -30,15 +30,34 @@ def recess_scores(found: BoxSet, threshold: Array) -> Array:
         kind reaches its threshold; 0 only where one was found, as blunted, with no score for healthy in the list.
     """
     scores = np.full(2, np.nan)
-    recess = found[np.isin(found.label, labels_of(RECESSES))]
-    on_left = recess.centre[:, 0] >= 0.5
-    for side in (LEFT, RIGHT):
-        here = recess[on_left if side == LEFT else ~on_left]
-        sure = here[here.score >= threshold[here.label]]
-        if not len(sure):
+    healthy = found[found.label == labels_of([HEALTHY])[0]]
+    for side, place in enumerate(recess_places(found, threshold)):
+        if np.isnan(place).any():
             continue
-        place = sure.box[[int(sure.score.argmax())]]
-        healthy = here[here.label == labels_of([HEALTHY])[0]]
-        same = healthy[overlap(healthy.box, place)[:, 0] >= SAME_PLACE]
+        here = healthy[_on_side(healthy, side)]
+        same = here[overlap(here.box, place[None])[:, 0] >= SAME_PLACE]
         scores[side] = same.score.max() if len(same) else 0.0
     return scores
+
+
+def recess_places(found: BoxSet, threshold: Array) -> Array:
+    """Where the recess of each side is: the box of either kind with the highest score.
+
+    Args:
+        found, threshold: as for `recess_scores`.
+
+    Returns:
+        (2, 4) edges as shares of the side, the patient's left then right; NaN where none reaches its threshold.
+    """
+    places = np.full((2, 4), np.nan)
+    recess = found[np.isin(found.label, labels_of(RECESSES)) & (found.score >= threshold[found.label])]
+    for side in (LEFT, RIGHT):
+        sure = recess[_on_side(recess, side)]
+        if len(sure):
+            places[side] = sure.box[int(sure.score.argmax())]
+    return places
+
+
+def _on_side(found: BoxSet, side: int) -> npt.NDArray[np.bool_]:
+    on_left: npt.NDArray[np.bool_] = found.centre[:, 0] >= 0.5
+    return on_left if side == LEFT else ~on_left

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cfx.evaluation.explain_notes import limits_told
 from cfx.evaluation.explained import INTERPRET, MARK, Explained
 from cfx.evaluation.reading_words import written
 from cfx.reporting.panels import Panel, panel_figure
@@ -32,8 +33,10 @@ def floor_of(explained: Explained) -> float:
 
 
 def notes_of(explained: Explained) -> tuple[str, ...]:
-    """What a reader should know of the file, a line each."""
-    return tuple(f"Note: {note}." for note in explained.notes)
+    """What a reader should know of the file, a line each: its notes, what `limit` means, what nobody looked at."""
+    told = (*explained.notes, limits_told(explained.steps))
+    missing = "; ".join(explained.about.get("not_checked") or ())
+    return (*(f"Note: {note}." for note in told if note), *([f"Not checked: {missing}."] if missing else []))
 
 
 def title_of(explained: Explained) -> tuple[str, ...]:

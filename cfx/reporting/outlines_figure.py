@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from cfx.evaluation.explained import INTERPRET, MARK, Explained, Reading
+from cfx.evaluation.explained import INTERPRET, MARK, Edges4, Explained, Reading
 from cfx.evaluation.reading_words import written
 from cfx.reporting.explained_figure import ends_of, headline_of, title_of
 from cfx.reporting.panels import Panel, panel_figure
@@ -16,15 +16,14 @@ from cfx.reporting.style import png_bytes
 
 Array = npt.NDArray[Any]
 
-HEART, LUNGS, BEFORE = "#ff9c3f", "#58b4ff", "#e6e8eb"
+HEART, LUNGS, BEFORE, RECESS = "#ff9c3f", "#58b4ff", "#e6e8eb", "#6ee7a0"
 LEVEL = 0.5
 
 
 def draw_outlines(explained: Explained, path: Path) -> None:
-    """Writes the outlines that CTR and lung haze are measured on; nothing else shows whether those can be believed.
+    """Writes the outlines that CTR and lung haze are measured on, and the boxes of the recesses that SCP scores.
 
-    A task that is read by neither has its own number under the same outlines, one that is read by nothing the
-    posterior.
+    Nothing else shows whether those can be believed. A task that is read by nothing has the posterior under them.
 
     Args:
         explained: the record of the file; readings without masks are shown without outlines.
@@ -45,7 +44,7 @@ def draw_outlines(explained: Explained, path: Path) -> None:
                 picture,
                 (name, measured(reading, explained.read_by)),
                 mark=MARK if number and explained.mark else "",
-                paint=_painter(reading, before, picture.shape, lines=explained.read_by == "ctr"),
+                paint=_painter(reading, before, picture.shape, explained.read_by),
             )
         )
     legend = [
@@ -53,6 +52,8 @@ def draw_outlines(explained: Explained, path: Path) -> None:
         ("lungs", LUNGS, "-"),
         ("heart of the original", BEFORE, ":"),
     ]
+    if explained.read_by == "scp":
+        legend.append(("costophrenic recess", RECESS, "-"))
     figure = panel_figure(
         panels,
         headline_of(explained),
@@ -82,8 +83,8 @@ def measured(reading: Reading, read_by: str | None = "ctr") -> str:
     return f"CTR {reading.ctr:.2f} = heart {reading.heart_width:.2f} / thorax {reading.thorax_width:.2f}"
 
 
-def _painter(reading: Reading, before: Reading | None, shape: tuple[int, ...], lines: bool) -> Any:
-    """What draws a reading's outlines, and the lines of its CTR if wanted, on the axes of a picture (H, W)."""
+def _painter(reading: Reading, before: Reading | None, shape: tuple[int, ...], read_by: str | None) -> Any:
+    """What draws a reading's outlines, and what the task is read by, on the axes of a picture (H, W)."""
 
     def paint(axes: Axes) -> None:
         if before is not None and before.masks is not None:
@@ -93,7 +94,10 @@ def _painter(reading: Reading, before: Reading | None, shape: tuple[int, ...], l
         for lung in reading.masks[1:]:
             _contour(axes, lung, shape, LUNGS, "solid", 1.2)
         _contour(axes, reading.masks[0], shape, HEART, "solid", 1.5)
-        if lines and reading.ctr is not None:
+        if read_by == "scp":
+            for box in reading.recesses:
+                _frame(axes, box, shape)
+        if read_by == "ctr" and reading.ctr is not None:
             _width_line(axes, reading.masks[:1], reading.heart_edges, shape, HEART)
             _width_line(axes, reading.masks[1:], reading.thorax_edges, shape, LUNGS)
 
@@ -116,6 +120,14 @@ def _contour(axes: Axes, mask: Array, shape: tuple[int, ...], colour: str, style
     x = _place(columns, mask.shape[1], shape, 1)
     y = _place(rows, mask.shape[0], shape, 0)
     axes.contour(x, y, closed, levels=[LEVEL], colors=[colour], linestyles=[style], linewidths=[width])
+
+
+def _frame(axes: Axes, box: Edges4 | None, shape: tuple[int, ...]) -> None:
+    """The box that the detector found a costophrenic recess in, edges as shares of the padded square's side."""
+    if box is None:
+        return
+    x, y = (_place(np.asarray(box[axis::2]), 1, shape, 1 - axis) for axis in (0, 1))
+    axes.plot(x[[0, 1, 1, 0, 0]], y[[0, 0, 1, 1, 0]], color=RECESS, linewidth=1.3)
 
 
 def _width_line(

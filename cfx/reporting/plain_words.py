@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cfx.evaluation.explained import AT_FULL
+from cfx.evaluation.verdict import THORAX_CHANGE
 from cfx.reporting.style import READING_FLOOR
 
 PLAIN = {
@@ -16,6 +17,12 @@ PLAIN = {
     "independent classifier disagrees": (
         "an independent classifier does not agree, so it may be fooling this one alone"
     ),
+    "nothing measured of the finding": "nothing is measured that would tell whether it is the finding that changed",
+    "thorax width changes": (
+        f"the chest gets wider or narrower by more than {THORAX_CHANGE:.0%}, which no finding explains"
+    ),
+    "device lost": "a pacemaker, line or tube of the original is gone",
+    "old heart border shows through": "the heart's old border shows through beside the new one",
 }
 """A clause for each reason of `cfx.evaluation.verdict`."""
 
@@ -34,7 +41,6 @@ _MOVED = {
     "scp": "the score of the costophrenic recesses changes",
     "haze": "the lungs get hazier or clearer",
 }
-_UNMEASURED = "what the finding is read by is not measured here"
 
 
 def _clause(reason: str, words: Mapping[str, str]) -> str:
@@ -59,7 +65,6 @@ def plain_verdict(reasons: Sequence[str], checked: bool = True, read_by: str | N
         listed = "; ".join(_clause(reason, words) for reason in reasons)
         return f"Do not interpret this picture: {listed}."
     parts = ["the classifier gives what it was asked for", _MOVED.get(read_by or "", "")]
-    parts += ["an independent classifier agrees" if checked else "", "" if read_by in _MOVED else _UNMEASURED]
+    parts += ["an independent classifier agrees"] if checked else []
     *first, last = [part for part in parts if part]
-    joint = "but" if read_by not in _MOVED else "and"
-    return f"This picture may be interpreted: {', '.join(first)}, {joint} {last}."
+    return f"This picture may be interpreted: {', '.join(first)} and {last}."

@@ -81,9 +81,7 @@ def show(image: Float, name: str, tools: Tools, targets: Sequence[float] = STEPS
     masks = torch.cat([watched.masks[0], watched.masks[1][1:]]).numpy()
     pictures, sharper = _looked_at(image, drawn, tools.size)
     seen = _posteriors(pictures, tools) if sharper else [None] * len(pictures)
-    reasons = reasons_at_both_sizes(
-        drawn.redrawn, drawn.steps, _sharper(drawn.steps, seen[1:]), tools, drawn.familiar
-    )
+    reasons = reasons_at_both_sizes(drawn, drawn.steps, _sharper(drawn.steps, seen[1:]), tools)
     settings = Settings(targets=tuple(targets), full_resolution=())
     explained = explained_of(
         drawn, image.shape, tools, name=name, output=Path(), about=about(tools, settings),
@@ -104,7 +102,7 @@ def _looked_at(image: Float, drawn: Drawn, size: int) -> tuple[list[Float], bool
     if factor < 1.0:
         small = (max(1, round(width * factor)), max(1, round(height * factor)))
         image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.float32)
-    return [image, *edit_series(image, edits.field[0, 1:], edits.residual[0, 1:])], True
+    return [image, *edit_series(image, edits.field[0, 1:], edits.residual[0, 1:], size)], True
 
 
 def _sharper(steps: Sequence[Step], seen: Sequence[float | None]) -> list[Step]:

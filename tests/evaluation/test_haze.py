@@ -16,7 +16,7 @@ from toy_settings import SETTINGS
 from cfx.evaluation.judging import haze_by, jitter, judge_all
 from cfx.evaluation.rows import extremes, haze_direction
 from cfx.evaluation.runner import evaluate
-from cfx.evaluation.verdict import FLOOR, INTERPRET
+from cfx.evaluation.verdict import FLOOR, INTERPRET, UNMEASURED
 from cfx.explainers.base import Counterfactual
 
 TASK = SimpleNamespace(name="edema", finding="Edema", measurement="lung_haze", direction="up")
@@ -153,7 +153,7 @@ def test_a_task_that_names_no_measurement_has_no_clinical_figures(world: Any) ->
     )  # fmt: skip
     null = dict.fromkeys(("ctr", "scp", "angle", "haze", "read_by"))
     assert metrics["clinical"] == metrics["controls"]["nothing"]["clinical"] == null
-    assert (extremes(rows, "up")["verdict"] == INTERPRET).all()  # nothing measurable is no reason here
+    assert (extremes(rows, "up")["verdict"] == f"do not interpret: {UNMEASURED}").all()
     assert not any("CTR" in warning for warning in metrics["warnings"])
     found = metrics["subgroups"]["sex"]["F"]["up"]
     assert found["reach"] == 1 and found["shift_net"] is found["moved_right"] is None

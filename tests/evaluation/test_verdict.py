@@ -44,9 +44,25 @@ def test_each_reason_is_named_alone(changed: dict[str, float], reason: str) -> N
     assert one(**changed) == f"do not interpret: {reason}"
 
 
-def test_a_measurement_that_the_task_is_not_read_by_is_no_reason() -> None:
-    assert v.verdicts(np.array([1.0]), np.array([0.97]), None, None) == [v.INTERPRET]
-    assert v.verdicts(np.array([1.0]), np.array([0.5]), None, None) == [f"do not interpret: {v.MISSED}"]
+def test_where_nothing_is_measured_nothing_may_be_interpreted() -> None:
+    assert v.verdicts(np.array([1.0]), np.array([0.97]), None, None) == [f"do not interpret: {v.UNMEASURED}"]
+    both = f"do not interpret: {v.MISSED}, {v.UNMEASURED}"
+    assert v.verdicts(np.array([1.0]), np.array([0.5]), None, None) == [both]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad", "reason"),
+    [
+        ("thorax_change", -v.THORAX_CHANGE, -v.THORAX_CHANGE - 0.01, v.THORAX),
+        ("thorax_change", v.THORAX_CHANGE, v.THORAX_CHANGE + 0.01, v.THORAX),
+        ("devices_lost", 0, 1, v.LOST),
+        ("border_left", v.BORDER_LEFT, v.BORDER_LEFT + 0.01, v.BORDER),
+    ],
+)
+def test_what_should_stay_and_what_should_go(name: str, good: float, bad: float, reason: str) -> None:
+    three = [np.full(3, value) for value in (1.0, 0.97, 0.45, 0.56)]
+    found = v.verdicts(*three, **{name: np.array([good, bad, np.nan])})
+    assert found == [v.INTERPRET, f"do not interpret: {reason}", v.INTERPRET]
 
 
 def test_several_reasons_are_all_named() -> None:

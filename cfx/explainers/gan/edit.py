@@ -156,7 +156,12 @@ def structure(image: Tensor) -> Tensor:
     Returns:
         float (B, 1, H, W) in steps of 1/127.5, without gradient.
     """
-    window = 2 * round((STRUCTURE * image.shape[-1] - 1) / 2) + 1
+    return median_of(image, STRUCTURE)
+
+
+def median_of(image: Tensor, share: float) -> Tensor:
+    """Pictures (B, 1, H, W) in [-1, 1] through a median filter, its window a share of the width, at least 3 pixels."""
+    window = max(3, 2 * round((share * image.shape[-1] - 1) / 2) + 1)
     grey = ((image.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
     shapes = np.stack([cv2.medianBlur(np.ascontiguousarray(picture), window) for picture in grey[:, 0]])
     return (torch.from_numpy(shapes).to(image.device, image.dtype) / 127.5 - 1).unsqueeze(1)

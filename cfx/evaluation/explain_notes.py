@@ -1,0 +1,56 @@
+"""What a reader should know of an explained picture besides its verdict, a sentence each."""
+
+from cfx.evaluation.explained import AT_FULL, Reading, Step
+from cfx.evaluation.reading_words import label_of, written
+
+SIDES = ("left", "right")
+
+
+def wrong_way(redrawn: Reading, step: Step, before: Reading, direction: int, read_by: str | None) -> str:
+    """A note where the measurement clearly moves against the finding; an empty text where it does not.
+
+    Args:
+        redrawn: reading that the shift is counted from.
+        step: the picture that the verdict is about.
+        before: reading of the original.
+        direction: as `Tools.direction`.
+        read_by: what the task is read by.
+    """
+    start, end = redrawn.measured(read_by), step.reading.measured(read_by)
+    if direction == 0 or read_by is None or start is None or end is None:
+        return ""
+    move = end - start
+    more = step.target > before.posterior
+    if (move > 0) == (more == (direction > 0)):
+        return ""
+    way = "rises" if move > 0 else "falls"
+    asked = "more" if more else "less"
+    return f"{label_of(read_by)} {way} although {asked} of the finding was asked for, see the outlines"
+
+
+def recess_gone(step: Step, before: Reading, read_by: str | None) -> str:
+    """A note where a costophrenic recess of the original is not found any more: fluid may have filled it."""
+    if read_by != "scp":
+        return ""
+    pairs = zip(SIDES, before.recesses, step.reading.recesses, strict=True)
+    gone = " and ".join(side for side, first, last in pairs if first is not None and last is None)
+    if not gone:
+        return ""
+    what = f"the patient's {gone} costophrenic recess is not found at {step.target:g}"
+    return f"{what}: what was drawn may have filled it"
+
+
+def seen_sharper(step: Step, read_by: str | None) -> str:
+    """A note with what was read at the original's resolution, where the verdict goes by it alone."""
+    if step.full is None or not any(reason.endswith(AT_FULL) for reason in step.reasons):
+        return ""
+    reading = step.full.reading
+    parts = (f"posterior {reading.posterior:.2f}", written(read_by, reading.measured(read_by)))
+    return f"the picture at full resolution has {', '.join(part for part in parts if part)}"
+
+
+def limits_told(steps: tuple[Step, ...]) -> str:
+    """A note on what `limit` beside a target means, where one has it."""
+    if all(step.limit is None for step in steps):
+        return ""
+    return "limit is the posterior that the run aims at where a target lies beyond what it was trained for"

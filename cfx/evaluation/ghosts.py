@@ -1,0 +1,94 @@
+"""Does the border that the heart had still show through where it should be gone?
+
+An edit moves the large shapes of a picture and leaves its fine detail where it is. On a sharp picture part of an
+organ's border counts as detail, so that a pale second outline can stay behind: a double contour, which no heart has. It
+is looked for where the old border lies away from the new one: there the step of grey across it should have vanished.
+"""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from cfx.data.reading import Float, to_square
+
+Array = npt.NDArray[np.float64]
+
+SIDE = 256
+"""Pixels of the padded square that is looked at: enough for an outline that 64 px do not show."""
+APART = 5 / 128
+"""How far from the new border an old one must lie, as a share of the side: nearer by, one can not tell the two."""
+BLUR = 1.5
+"""Standard deviation in pixels of `SIDE` of the blur before slopes are taken: grain is no outline."""
+SHORTEST = 0.06
+"""Least length of such a border, as a share of the side."""
+LEVEL = 0.5
+
+
+def old_border_left(
+    before: Float, after: Float, old: npt.NDArray[np.floating], new: npt.NDArray[np.floating]
+) -> float:
+    """Share of the old heart border's contrast that is left where the heart has moved away from it.
+
+    The slope of grey values across the old border is compared pixel by pixel, by least squares: 0 where nothing is left
+    of it, 1 where it stands as before, whatever is drawn beside it. Vessels and ribs that run along it and rightly stay
+    count too, so that a true picture has a little more than 0.
+
+    Args:
+        before: the picture, grey (H, W) in [0, 1], any size and aspect.
+        after: what was drawn of it, of the same shape.
+        old, new: heart masks of either on the padded square, soft (h, h), cut at 0.5.
+
+    Returns:
+        the share, which noise takes below 0 and above 1; NaN where the heart has moved too little to tell, or is
+        missing on either.
+
+    Raises:
+        ValueError: the pictures' shapes differ.
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"pictures must have one shape, got {before.shape} and {after.shape}")
+    first, second = _inside(old), _inside(new)
+    if not first.any() or not second.any():
+        return float("nan")
+    pixels = _border(first) & (_distance_to(_border(second)) > APART * SIDE)
+    if pixels.sum() < SHORTEST * SIDE:
+        return float("nan")
+    normal = _slopes(ndimage.gaussian_filter(first.astype(np.float64), 3.0))
+    normal = normal / np.maximum(np.hypot(*normal), 1e-9)
+    was, is_now = (
+        (_slopes(ndimage.gaussian_filter(to_square(picture, SIDE).astype(np.float64), BLUR)) * normal).sum(
+            axis=0
+        )[pixels]
+        for picture in (before, after)
+    )
+    strength = float((was**2).sum())
+    return float((was * is_now).sum()) / strength if strength > 0 else float("nan")
+
+
+def _inside(mask: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """A mask at `SIDE` pixels."""
+    large = cv2.resize(np.asarray(mask, dtype=np.float32), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+    inside: npt.NDArray[np.bool_] = large >= LEVEL
+    return inside
+
+
+def _border(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The border's pixels: those of the mask that touch its outside, and one on either side of them."""
+    rim = inside & ~ndimage.binary_erosion(inside, border_value=1)
+    grown: npt.NDArray[np.bool_] = ndimage.binary_dilation(rim)
+    return grown
+
+
+def _distance_to(pixels: npt.NDArray[np.bool_]) -> Array:
+    """Distance in pixels to the nearest of some pixels; infinite where there are none."""
+    if not pixels.any():
+        return np.full(pixels.shape, np.inf)
+    distance: Array = ndimage.distance_transform_edt(~pixels)
+    return distance
+
+
+def _slopes(values: Array) -> Array:
+    """Change a pixel, down and across: (2, H, W)."""
+    down, across = np.gradient(values)
+    return np.stack([down, across])
