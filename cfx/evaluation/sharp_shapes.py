@@ -22,6 +22,9 @@ SLOPES = (1.0, 4.0)
 BLUR, REACH, SOFT = 0.008, 0.025, 0.006
 """As shares of the width: blur before slopes are taken, how far around a border it counts, how softly that ends."""
 
+FOUND_AT = 512
+"""Pixels of the square on which borders are looked for."""
+
 
 def sharp_structure(image: Tensor) -> Tensor:
     """The large shapes of pictures, as `cfx.explainers.gan.edit.structure`, with their borders kept as they are.
@@ -38,9 +41,13 @@ def sharp_structure(image: Tensor) -> Tensor:
 
 
 def _near_borders(shapes: Float) -> Float:
-    """Weight in [0, 1] of each pixel of large shapes (H, W) in [0, 1]: 1 along strong borders, 0 away from any."""
-    width = shapes.shape[-1]
-    smooth = cv2.GaussianBlur(shapes, (0, 0), BLUR * width)
+    """Weight in [0, 1] of each pixel of large shapes (H, H) in [0, 1]: 1 along strong borders, 0 away from any.
+
+    The weight is smooth, so that it is found on a smaller picture: large discs of large pictures take minutes.
+    """
+    size, width = shapes.shape[-1], min(shapes.shape[-1], FOUND_AT)
+    smaller = shapes if size == width else cv2.resize(shapes, (width, width), interpolation=cv2.INTER_AREA)
+    smooth = cv2.GaussianBlur(smaller, (0, 0), BLUR * width)
     across, down = (
         cv2.Sobel(smooth, cv2.CV_32F, *order, ksize=3, scale=width / 8) for order in ((1, 0), (0, 1))
     )
@@ -48,4 +55,9 @@ def _near_borders(shapes: Float) -> Float:
     near = cv2.dilate(np.hypot(across, down), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     low, high = SLOPES
     weight = (cv2.GaussianBlur(near, (0, 0), SOFT * width) - low) / (high - low)
-    return np.asarray(np.clip(weight, 0.0, 1.0), dtype=np.float32)
+    weight = np.asarray(np.clip(weight, 0.0, 1.0), dtype=np.float32)
+    return (
+        weight
+        if size == width
+        else np.asarray(cv2.resize(weight, (size, size), interpolation=cv2.INTER_LINEAR))
+    )

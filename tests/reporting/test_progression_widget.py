@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from cfx.evaluation.explained import AT_FULL
+from cfx.evaluation.verdict import REASONS
 from cfx.reporting.plain_words import PLAIN, plain_verdict
 from cfx.reporting.progression_widget import (
     CHANGE_SIDE,
@@ -117,6 +119,13 @@ def test_what_the_task_is_read_by_is_what_is_spoken_of() -> None:
         assert "recess" in by_recess and "cardiothoracic" not in by_recess and "heart" not in by_recess
         by_haze = plain_verdict(reasons, read_by="haze")
         assert "cardiothoracic" not in by_haze and "recess" not in by_haze and "lungs" in by_haze
-    unread = plain_verdict([], checked=False, read_by=None)
-    assert "not measured" in unread and "cardiothoracic" not in unread and "independent" not in unread
-    assert "independent classifier agrees" in plain_verdict([], read_by=None)
+    unread = plain_verdict(["nothing measured of the finding"], checked=False, read_by=None)
+    assert "nothing is measured" in unread and "cardiothoracic" not in unread and "independent" not in unread
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_has_words_of_its_own(reason: str) -> None:
+    for read_by in ("ctr", "scp", "haze"):
+        said = plain_verdict([reason], read_by=read_by)
+        assert said.startswith("Do not interpret this picture: ") and reason not in said
+        assert plain_verdict([reason + AT_FULL], read_by=read_by) != said
