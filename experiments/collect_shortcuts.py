@@ -3,7 +3,10 @@
     python -m experiments.collect_shortcuts planted_shortcut multirun/planted_shortcut
     python -m experiments.collect_shortcuts randomisation multirun/randomisation
 
-Runs are measured first where they are not (see `experiments.shortcut_runs`). `runs` holds every run's figures with
+    python -m experiments.collect_shortcuts planted_shortcut --add runs/a runs/b    # to what is frozen already
+
+Runs are measured first where they are not (see `experiments.shortcut_runs`). With `--add` a frozen case and seed stays
+where none of the runs is of it: a study of many hours is made in parts, and each row names its own commit. `runs` holds every run's figures with
 their intervals, commit and device; `bars` what criteria.yaml reads (see `experiments.shortcut_bars`).
 """
 
@@ -26,10 +29,18 @@ from experiments.several_runs import answer
 from experiments.shortcut_bars import FREE, PROTECTED, Row, bars, figure_of
 
 ROOT = Path(__file__).resolve().parent
+ADD = "--add"
+CASE = ("by", "loss", "strength", "shuffled", "seed")
 DRAWN = {
     "share_over_area": "share of the edit over share of the area",
     "ctr_shift_net": "CTR net shift, in the direction asked for",
 }
+
+
+def frozen_beside(rows: Sequence[Row], frozen: Sequence[Row]) -> list[Row]:
+    """Return the frozen rows whose case and seed none of some new rows has."""
+    known = {tuple(row[key] for key in CASE) for row in rows}
+    return [row for row in frozen if tuple(row[key] for key in CASE) not in known]
 
 
 def row_of(run: Run) -> Row:
@@ -94,8 +105,10 @@ def draw(rows: Sequence[Row]) -> Figure:
 def work(arguments: list[str]) -> None:
     """Freeze the runs that the arguments name into the study named first."""
     torch.set_num_threads(1)
-    study = ROOT / arguments[0]
-    rows = [row_of(run) for run in shortcut_runs.runs_of([Path(place) for place in arguments[1:]])]
+    study, places = ROOT / arguments[0], arguments[1:]
+    rows = [row_of(run) for run in shortcut_runs.runs_of([Path(place) for place in places if place != ADD])]
+    if ADD in places:
+        rows += frozen_beside(rows, json.loads((study / "metrics.json").read_text())["runs"])
     rows.sort(key=lambda row: (row["by"], row["loss"], row["strength"], row["seed"]))
     write_json(study / "metrics.json", {"schema": 1, "bars": bars(rows), "runs": rows})
     if any("share" in row[UP] for row in rows):

@@ -263,3 +263,13 @@ def test_the_study_says_itself_over_what_it_runs_and_shares_its_parts(loss: str)
     assert made.anatomy.data.source.shortcut.strength == 0
     randomised = compose("train", ["experiment=randomisation"])
     assert randomised.data.source.shuffle_labels and randomised.data.source.shortcut is None
+
+
+def test_a_case_measured_again_takes_the_place_of_the_frozen_one_and_others_stay() -> None:
+    frozen = [
+        {"by": "marker", "loss": FREE, "strength": strength, "shuffled": False, "seed": seed, "commit": "old"}
+        for strength, seed in ((0.0, 0), (0.0, 1), (1.0, 0))
+    ]
+    new = [{**frozen[1], "commit": "new"}, {**frozen[0], "seed": 2, "commit": "new"}]
+    assert collect_shortcuts.frozen_beside(new, frozen) == [frozen[0], frozen[2]]
+    assert collect_shortcuts.frozen_beside([], frozen) == frozen
