@@ -173,7 +173,7 @@ def _note(entry: Mapping[str, Any]) -> str:
 
 
 def parse_example(entry: Mapping[str, Any], folder: Path) -> Example | None:
-    """One entry of ``examples/index.json``, read by its CTR; None where one of its pictures is gone.
+    """One entry of ``examples/index.json``, not yet read by anything; None where one of its pictures is gone.
 
     Args:
         entry: the JSON object (keys as the attributes of `Example`, with ``files: {original, steps}``).
@@ -189,8 +189,6 @@ def parse_example(entry: Mapping[str, Any], folder: Path) -> Example | None:
         posterior = tuple(float(p) for p in entry["posterior"])
         steps = tuple(folder / str(name) for name in files["steps"])
         original = folder / str(files["original"])
-        ctr = tuple(None if v is None else float(v) for v in entry.get("ctr") or [None] * len(targets))
-        before = entry.get("ctr_before")
         example = Example(
             image_id=str(entry["image_id"]),
             patient_id=str(entry["patient_id"]),
@@ -199,19 +197,20 @@ def parse_example(entry: Mapping[str, Any], folder: Path) -> Example | None:
             rank=str(entry.get("rank", "median")),
             targets=targets,
             posterior=posterior,
-            measured=ctr,
+            measured=(None,) * len(targets),
             p_before=float(entry["p_before"]),
-            measured_before=None if before is None else float(before),
+            measured_before=None,
             original=original,
             steps=steps,
             note=_note(entry),
             verdict=str(entry.get("verdict") or ""),
+            read_by=None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadValue(
             "run", str(folder / "index.json"), f"has an entry without {error}", "evaluate the run again"
         ) from error
-    if not len(targets) == len(posterior) == len(steps) == len(ctr):
+    if not len(targets) == len(posterior) == len(steps):
         raise BadValue(
             "run",
             str(folder / "index.json"),
@@ -222,12 +221,10 @@ def parse_example(entry: Mapping[str, Any], folder: Path) -> Example | None:
 
 
 def _read_as(example: Example, table: pd.DataFrame, metrics: Mapping[str, Any]) -> Example:
-    """An example with what the evaluation's task is read by; the index of examples knows the CTR alone."""
-    read_by = read_by_of(metrics)
-    floor = floor_of(metrics, read_by)
-    if read_by == "ctr":
-        return replace(example, floor=floor)
+    """An example with what the evaluation's task is read by, of its rows of the table; without a table by nothing."""
+    read_by = None if table.empty else read_by_of(metrics)
     before, after = readings_of(table, example.image_id, example.targets, read_by)
+    floor = floor_of(metrics, read_by)
     return replace(example, measured=after, measured_before=before, read_by=read_by, floor=floor)
 
 

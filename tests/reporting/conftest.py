@@ -35,7 +35,7 @@ def draw_chest(ctr: float, seed: int, size: int = 64) -> npt.NDArray[np.uint8]:
 
 
 def counterfactual_rows(patients: int = 60) -> pd.DataFrame:
-    """Plausible rows (image, target) for as many patients, a third in each group."""
+    """Plausible rows (image, target) for as many patients, a third in each group; one picture can not be measured."""
     rng = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
     for i in range(patients):
@@ -57,7 +57,7 @@ def counterfactual_rows(patients: int = 60) -> pd.DataFrame:
                     "target": c,
                     "p_after": after,
                     "ctr_before": ctr,
-                    "ctr_after": ctr + 0.12 * (after - p) if i != 7 else np.nan,
+                    "ctr_after": ctr + 0.12 * (after - p) if (i, c) != (7, 0.0) else np.nan,
                     "ctr_net_before": ctr + 0.001,
                     "label": float(p > 0.5),
                     "verdict": "",
@@ -116,7 +116,8 @@ def write_examples(folder: Path) -> None:
             Image.fromarray(draw_chest(value, number)).save(folder / name)
         index.append(
             {
-                "image_id": f"image{number}",
+                # Of `counterfactual_rows`: the first three images of the direction.
+                "image_id": f"image{3 * (number % 3) + (group == 'down'):03d}",
                 "patient_id": f"patient{number:05d}",
                 "group": group,
                 "rank": rank,
@@ -222,3 +223,59 @@ def explained_film(height: int, width: int, size: int = 64) -> Explained:
         about={"finding": "Cardiomegaly"},
         shown=film(0.42),
     )
+
+
+def effusion_rows() -> pd.DataFrame:
+    """Rows of an effusion task: asked for it the right recess blunts and the left stays; two can not be found.
+
+    Asked to take it away both clear. Lung haze rises with the target, and the heart grows with it too.
+    """
+    rows = counterfactual_rows()
+    share = (rows["p_after"] - rows["p_before"]).to_numpy()
+    up = (rows["group"] == "up").to_numpy()
+    number = rows["image_id"].str[-3:].astype(int)
+    right, left = np.where(up, 0.8, 0.2), np.where(up, 0.7, 0.3)
+    asked = (rows["target"].to_numpy() == np.where(up, 1.0, 0.0)) & (rows["group"] != "middle").to_numpy()
+    return rows.assign(
+        scp_right_before=right,
+        scp_right_after=np.where(
+            asked & up & number.isin([30, 33]),
+            np.nan,
+            right - 0.5 * np.where(asked, np.where(up, 1, -1), share),
+        ),
+        scp_left_before=left,
+        scp_left_after=np.where(up, left, left + 0.4 * asked),
+        haze_before=0.5,
+        haze_after=0.5 + 0.1 * share,
+    )
+
+
+def effusion_metrics() -> dict[str, Any]:
+    """``metrics.json`` of a task read by the recess score whose left side hardly follows upwards."""
+    metrics = tiny_metrics()
+
+    def both(up: float, down: float) -> dict[str, Any]:
+        ctr = metrics["clinical"]["ctr"]
+        return {
+            side: ctr[side] | {"moved_right": right, "gap_closed": 0.7, "shift_net": shift, "of_oracle": 0.74}
+            for side, right, shift in (("up", up, -0.25), ("down", down, 0.26))
+        }
+
+    scp = both(1.0, 0.956) | {"left": both(0.617, 0.817), "right": both(1.0, 0.783), "repeat_error": 0.09}
+    ctr = {side: {"shift_net": 0.02, "gap_closed": None, "moved_right": None} for side in ("up", "down")}
+    return metrics | {
+        "task": "pleural_effusion",
+        "clinical": {"ctr": ctr, "scp": scp, "angle": None, "haze": None, "read_by": "scp"},
+    }
+
+
+@pytest.fixture
+def recess() -> pd.DataFrame:
+    """``counterfactuals.parquet`` of a task read by the recess score, see `effusion_rows`."""
+    return effusion_rows()
+
+
+@pytest.fixture
+def effusion() -> dict[str, Any]:
+    """``metrics.json`` of that task, fresh for each test."""
+    return effusion_metrics()

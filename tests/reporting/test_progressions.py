@@ -58,7 +58,7 @@ def test_a_ctr_that_could_not_be_measured_is_said_so(strips: list[Strip]) -> Non
     found = texts(progression_figure(strips))
     assert found.count("CTR not measurable") == 1
     assert "posterior 0.06" in found
-    assert "CTR 0.57 (+0.11)" in found
+    assert "CTR 0.57 (+0.10)" in found
 
 
 def test_difference_map_is_orange_where_brighter_and_blue_where_darker() -> None:

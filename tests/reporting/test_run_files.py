@@ -22,6 +22,17 @@ def test_reads_all_that_a_run_left(run_folder: Path) -> None:
     assert files.examples[0].note == "F, 63 y, PA"
 
 
+def test_readings_of_examples_are_of_the_table_alone(run_folder: Path) -> None:
+    files = read_run(Run(run_folder))
+    first = files.examples[0]
+    rows = files.table[files.table["image_id"] == first.image_id].set_index("target")
+    assert first.measured == tuple(rows["ctr_after"][list(first.targets)])
+    assert (first.measured_before, first.read_by, first.floor) == (rows["ctr_before"].iloc[0], "ctr", 0.027)
+    (run_folder / "evaluation" / "counterfactuals.parquet").unlink()
+    bare = read_run(Run(run_folder)).examples[0]
+    assert bare.read_by is None and bare.measured_before is None and set(bare.measured) == {None}
+
+
 def test_up_ends_at_the_highest_target_and_down_at_the_lowest(run_folder: Path) -> None:
     ends = {example.group: example.end for example in read_run(Run(run_folder)).examples}
     assert ends == {"up": 5, "down": 0}
