@@ -4,11 +4,13 @@ The rules are those of EVALUATION: a posterior that moves without the measuremen
 shift under the reading floor is no change, and every statement holds for the worse direction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cfx.reporting.example_readings import floor_of, measurement_of, measures_nothing
+from cfx.evaluation.reading_words import label_of
+from cfx.reporting.example_readings import floor_of, measurement_of, measures_nothing, read_by_of
+from cfx.reporting.recess_sides import ASKED, sides_in_words, weaker_side
 from cfx.reporting.run_files import RunFiles, number_at
 from cfx.reporting.style import READING_FLOOR
 from cfx.reporting.tables import DIRECTIONS
@@ -20,10 +22,16 @@ REACH_BAR = 0.8
 GAP_BAND = (0.5, 1.5)
 """Where |shift| over the gap of the classifier's own groups counts as the same size of effect."""
 
+ALIKE = (0.8, 1.25)
+"""Within this band of it the sentence says 'about as far'; outside it says how far."""
+
+SIDE_BAR = 0.95
+"""Below this share of patients a side that does not move the right way is named, however both sides are on average."""
+
 _MEASURED = {
     "ctr": ("the heart grows", "it shrinks", "cardiothoracic ratio", "heart size"),
-    "scp": ("the costophrenic recess blunts", "it clears", "recess score", "the costophrenic recess"),
-    "recess": ("the costophrenic recess blunts", "it clears", "recess score", "the costophrenic recess"),
+    "scp": ("a recess blunts", "clears", "recess score", "the costophrenic recess"),
+    "recess": ("a recess blunts", "clears", "recess score", "the costophrenic recess"),
     "haze": ("the lungs get hazier", "get clearer", "lungs' brightness against the heart", "lung haze"),
 }
 
@@ -71,7 +79,31 @@ def _detail(metrics: Mapping[str, Any], name: str, measured: str) -> str:
             words.append(f"the {measured} went from {before:.2f} to {after:.2f}")
         if words:
             parts.append(f"{asked}, {' and '.join(words)}")
-    return "; ".join(parts) + "." if parts else ""
+    both = "; ".join(parts) + "." if parts else ""
+    return " ".join(text for text in (both, sides_in_words(metrics, name)) if text)
+
+
+def _extent(closed: Sequence[float]) -> str:
+    """How far the measurement moves beside what the classifier's own groups differ by; '' where that is not known."""
+    if not closed:
+        return ""
+    low, high = min(closed), max(closed)
+    if low >= ALIKE[0] and high <= ALIKE[1]:
+        return ", about as far as the patients it calls negative and positive differ"
+    share = f"{low:.0%} to {high:.0%}" if f"{low:.0%}" != f"{high:.0%}" else f"{low:.0%}"
+    return f", by {share} of what the patients it calls negative and positive differ by"
+
+
+def _one_side(metrics: Mapping[str, Any], name: str) -> str:
+    """What is said of the side that follows least; '' where each follows, or where nothing is measured by side."""
+    weak = weaker_side(metrics, name)
+    if weak is None or weak.share >= SIDE_BAR:
+        return ""
+    nothing = ", where a side without fluid has nothing to clear" if weak.direction == "down" else ""
+    return (
+        f" That holds of both sides together; one alone does not always follow: {ASKED[weak.direction]}, the "
+        f"patient's {weak.side} moved the right way in {weak.share:.0%} of the patients{nothing}."
+    )
 
 
 def _sentence(metrics: Mapping[str, Any], finding: str, name: str) -> tuple[str, str]:
@@ -95,6 +127,11 @@ def _sentence(metrics: Mapping[str, Any], finding: str, name: str) -> tuple[str,
             "is measured: what changes can only be looked at in the pictures."
         )
     known = [(side, s) for side, s in zip(DIRECTIONS, shifts, strict=True) if s is not None]
+    if read_by_of(metrics) is None:
+        return "mixed", (
+            f"The explainer moves this {finding} classifier both ways, but what the finding is read by could not be "
+            f"measured on its pictures, so that they are not known to show {finding}."
+        )
     if not known:
         return "mixed", (
             f"The explainer moves this {finding} classifier both ways, but {about} could not be measured on its "
@@ -117,14 +154,15 @@ def _sentence(metrics: Mapping[str, Any], finding: str, name: str) -> tuple[str,
             f"The classifier's {finding} posterior can be moved while {about} hardly changes: either it reads "
             f"something other than {about}, or the explainer found a short cut; do not read these pictures as {about}."
         )
+    apart = _one_side(metrics, name)
     if closed and max(closed) > GAP_BAND[1]:
         return "mixed", (
             f"The classifier follows {about}, but the pictures exaggerate: {about} changes by "
-            f"{max(closed):.1f} times what separates the patients it calls negative and positive."
+            f"{max(closed):.1f} times what separates the patients it calls negative and positive.{apart}"
         )
-    return "good", (
+    return "mixed" if apart else "good", (
         f"This {finding} classifier follows {about}: {grow} as its posterior is pushed up and {shrink} as it is "
-        "pushed down, about as far as the patients it calls negative and positive differ."
+        f"pushed down{_extent(closed)}.{apart}"
     )
 
 
@@ -138,6 +176,19 @@ def verdict(run: RunFiles) -> Verdict:
         sentence,
         _detail(run.metrics, name, _MEASURED.get(name, _MEASURED["ctr"])[2]),
     )
+
+
+def _smallest_change(metrics: Mapping[str, Any]) -> str:
+    """Which shift of one image is called none, of what the task is read by."""
+    name = read_by_of(metrics)
+    if name is None:
+        return "Nothing is measured of this finding: no figure here tells whether an image shows more or less of it."
+    if name == "ctr":
+        return f"Two readers differ by {READING_FLOOR} of CTR on one image; no smaller shift of one image is a change."
+    floor = floor_of(metrics, name)
+    if floor <= 0:
+        return f"How much {label_of(name)} differs when an image is measured again is not known here."
+    return f"No shift of {label_of(name)} by less than {floor:.2g} on a single image is a change."
 
 
 def limits(run: RunFiles) -> list[str]:
@@ -159,12 +210,7 @@ def limits(run: RunFiles) -> list[str]:
             "A counterfactual shows what the classifier responds to, not what disease looks like and not what"
             " will happen to the patient."
         ),
-        "Nothing is measured of this finding: no figure here tells whether an image shows more or less of it."
-        if measures_nothing(run.metrics)
-        else (
-            f"Two readers differ by {READING_FLOOR} of CTR on one image; no smaller shift of a single image is a "
-            "change."
-        ),
+        _smallest_change(run.metrics),
         "Drawn pictures are synthetic and must not be read as radiographs. For research; not a medical device.",
     ]
     return lines

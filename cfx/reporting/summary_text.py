@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cfx.evaluation.reading_words import label_of
-from cfx.reporting.example_readings import measurement_of, measures_nothing
+from cfx.reporting.example_readings import measurement_of, measures_nothing, read_by_of
 from cfx.reporting.run_files import RunFiles, interval_at
 from cfx.reporting.sentences import verdict
 from cfx.reporting.tables import DASH, count, fixed, interval, transfer_share
@@ -38,7 +38,9 @@ def _clinical(run: RunFiles) -> list[str]:
     if measures_nothing(run.metrics):
         return [_line("measured", "nothing: the task names no measurement")]
     name = measurement_of(run.metrics)
-    lines = []
+    lines = (
+        [] if read_by_of(run.metrics) else [_line("read by", "what this task is read by was not measured")]
+    )
     for side in ("up", "down"):
         key = f"clinical.{name}.{side}"
         if run.value(f"{key}.before") is None:

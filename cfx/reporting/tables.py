@@ -188,6 +188,15 @@ def direction_table(metrics: Mapping[str, Any]) -> Table:
             f"clinical.{name}.{{d}}.ci95:moved_right",
             3,
         ),
+        *(
+            (
+                f"  on the patient's {half}",
+                f"clinical.{name}.{half}.{{d}}.moved_right",
+                f"clinical.{name}.{half}.{{d}}.ci95:moved_right",
+                3,
+            )
+            for half in ("left", "right")  # of the recess score alone
+        ),
         ("moved beyond noise", f"clinical.{name}.{{d}}.moved_beyond_noise", "", 3),
         ("thorax width changed by", f"clinical.{name}.{{d}}.thorax_change", "", 3),
         ("not measurable", f"clinical.{name}.{{d}}.not_measurable", "", 3),

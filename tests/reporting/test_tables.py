@@ -180,3 +180,79 @@ def test_no_sentence_claims_a_measurement_of_a_task_that_has_none(metrics: dict[
         assert ("heart" not in said and "CTR" not in said) == silent
         assert ("the task names no measurement" in summary_text(run)) == silent
         assert ("Cardiothoracic ratio before" not in report_html(run)) == silent
+
+
+def effusion_run(metrics: dict[str, Any]) -> RunFiles:
+    return RunFiles(Path("."), metrics, pd.DataFrame(), config={"task": {"finding": "Pleural Effusion"}})
+
+
+def test_a_side_that_does_not_follow_is_named_in_the_verdict(effusion: dict[str, Any]) -> None:
+    said = verdict(effusion_run(effusion))
+    assert said.tone == "mixed" and "a recess blunts" in said.sentence
+    assert (
+        "asked for the finding, the patient's left moved the right way in 62% of the patients."
+        in said.sentence
+    )
+    assert (
+        "asked for the finding: 62% of the left and 100% of the right recesses; asked to take it"
+        in said.detail
+    )
+    assert "82% of the left and 78% of the right recesses" in said.detail
+    rows = {row[0].strip(): row[1:] for row in direction_table(effusion).rows}
+    assert rows["on the patient's left"] == ("0.617", "0.817")
+
+
+def test_the_weaker_side_may_be_the_one_that_is_cleared(effusion: dict[str, Any]) -> None:
+    effusion["clinical"]["scp"]["left"]["up"]["moved_right"] = 0.99
+    assert (
+        "right moved the right way in 78% of the patients, where a side without fluid has nothing to clear."
+        in (verdict(effusion_run(effusion)).sentence)
+    )
+
+
+def test_sides_that_both_follow_are_not_told_apart(effusion: dict[str, Any]) -> None:
+    for side in ("left", "right"):
+        for direction in ("up", "down"):
+            effusion["clinical"]["scp"][side][direction]["moved_right"] = 0.97
+    said = verdict(effusion_run(effusion))
+    assert said.tone == "good" and "alone" not in said.sentence
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "words"),
+    [
+        (0.9, 1.1, "about as far as the patients"),
+        (0.7, 0.726, "by 70% to 73% of what the patients"),
+        (0.7, 0.7, "by 70% of what"),
+        (None, None, "as it is pushed down."),
+    ],
+)
+def test_how_far_the_measurement_moves_is_said_as_it_is(
+    metrics: dict[str, Any], up: float | None, down: float | None, words: str
+) -> None:
+    for side, closed in (("up", up), ("down", down)):
+        metrics["clinical"]["ctr"][side]["gap_closed"] = closed
+    assert words in verdict(run_of(metrics)).sentence
+
+
+def test_a_task_whose_measurement_was_not_made_is_not_told_of_another(effusion: dict[str, Any]) -> None:
+    effusion["clinical"] |= {"scp": None, "read_by": None}
+    ctr = {"before": 0.45, "after": 0.58, "shift_net": 0.13, "gap_closed": None, "moved_right": None}
+    effusion["clinical"]["ctr"] = {"up": ctr, "down": ctr | {"shift_net": -0.13}}
+    run = effusion_run(effusion)
+    said = verdict(run)
+    assert said.tone == "mixed" and "what the finding is read by could not be measured" in said.sentence
+    assert "heart" not in said.sentence
+    assert "read by was not measured" in summary_text(run) and "CTR up" in summary_text(run)
+    assert any("Nothing is measured of this finding" in line for line in limits(run))
+    page = report_html(run)
+    assert "Net shift" not in page and "CTR moved" not in page and "CTR error to the oracle" not in page
+
+
+def test_the_smallest_change_is_that_of_what_the_task_is_read_by(
+    effusion: dict[str, Any], hazy: dict[str, Any]
+) -> None:
+    assert any("shift of SCP by less than 0.09 on" in line for line in limits(effusion_run(effusion)))
+    hazy["clinical"]["haze"]["repeat_error"] = None
+    assert any("How much lung haze differs" in line for line in limits(run_of(hazy)))
+    assert not any("CTR" in line for line in limits(run_of(hazy)))

@@ -1,0 +1,57 @@
+"""How well each side's costophrenic recess follows: the mean of both hides that one of them may not move."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cfx.reporting.run_files import number_at
+
+DIRECTIONS = ("up", "down")
+SIDES = ("left", "right")
+ASKED = {"up": "asked for the finding", "down": "asked to take it away"}
+
+
+@dataclass(frozen=True)
+class SideMoved:
+    """One side in one direction.
+
+    Attributes:
+        side: 'left' or 'right', the patient's.
+        direction: 'up' or 'down'.
+        share: of patients whose measurement moved the right way on that side, in [0, 1].
+    """
+
+    side: str
+    direction: str
+    share: float
+
+
+def by_side(metrics: Mapping[str, Any], name: str) -> list[SideMoved]:
+    """What moved the right way on each side, upwards first; empty of a measurement that has no sides.
+
+    Args:
+        metrics: ``metrics.json``, of which ``clinical.<name>.<side>.<direction>.moved_right`` is read.
+        name: the measurement, such as 'scp'.
+    """
+    found = [
+        (side, direction, number_at(metrics, f"clinical.{name}.{side}.{direction}.moved_right"))
+        for direction in DIRECTIONS
+        for side in SIDES
+    ]
+    return [SideMoved(side, direction, share) for side, direction, share in found if share is not None]
+
+
+def weaker_side(metrics: Mapping[str, Any], name: str) -> SideMoved | None:
+    """The side and direction that follow least; None of a measurement that has no sides."""
+    return min(by_side(metrics, name), key=lambda each: each.share, default=None)
+
+
+def sides_in_words(metrics: Mapping[str, Any], name: str) -> str:
+    """'Moved the right way, asked for the finding: 62% of the left and 100% of the right recesses; ...'; '' if none."""
+    parts = []
+    for direction in DIRECTIONS:
+        known = [each for each in by_side(metrics, name) if each.direction == direction]
+        if known:
+            shares = " and ".join(f"{each.share:.0%} of the {each.side}" for each in known)
+            parts.append(f"{ASKED[direction]}: {shares} recesses")
+    return f"Moved the right way, {'; '.join(parts)}." if parts else ""
