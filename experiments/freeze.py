@@ -21,7 +21,9 @@ from cfx.runs import Run, jobs_of
 
 THORAX = 0.02
 ROOT = Path(__file__).resolve().parent
-FIGURES = {"progressions.png": "progression.png", "validity.png": "validity.png", "ctr.png": "ctr.png"}
+FIGURES = {"progressions.png": "progression.png"} | {
+    name: name for name in ("validity.png", "ctr.png", "scp.png", "haze.png")
+}
 
 
 def verdicts(table: pd.DataFrame) -> dict[str, dict[str, object]]:

@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from cfx.environment import without_places
 from cfx.evaluation.reading_words import MEASURES, label_of
-from cfx.reporting.charts import ctr_figure, validity_figure
-from cfx.reporting.example_readings import measurement_of, measures_nothing
+from cfx.reporting.before_after import READINGS, before_after_figure, charted
+from cfx.reporting.charts import validity_figure
+from cfx.reporting.example_readings import floor_of, read_by_of
 from cfx.reporting.glossary import WORDS
 from cfx.reporting.progression_widget import asset, source_hash
+from cfx.reporting.recess_sides import weaker_side
 from cfx.reporting.run_files import RunFiles, interval_at
 from cfx.reporting.sentences import limits, verdict, worse
 from cfx.reporting.side_effects import side_effects_table
@@ -37,20 +40,32 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 _START = "cfxProgression.enhance(document);\n"
 
 
+def _measured(run: RunFiles, name: str) -> list[tuple[float | None, int, str]]:
+    """The tiles of what the task is read by; the oracle's is of that too, or there is none."""
+    key = f"clinical.{name}.{{d}}"
+    label, weak = label_of(name), weaker_side(run.metrics, name)
+    right = worse(run.metrics, f"{key}.moved_right") if weak is None else weak.share
+    of = "" if weak is None else ", weaker side"
+    oracle = (
+        (run.value("oracle.ctr_mae"), 3, "CTR error to the oracle")
+        if name == "ctr"
+        else (worse(run.metrics, f"{key}.of_oracle"), 2, f"of the oracle's shift of {label}")
+    )
+    return [
+        (right, 3, f"{label} moved the right way{of}"),
+        (worse(run.metrics, f"{key}.gap_closed"), 2, "of the groups' gap closed"),
+        oracle,
+    ]
+
+
 def _numbers(run: RunFiles) -> str:
     """The figures that decide, as tiles, each the worse direction."""
-    name = measurement_of(run.metrics)
+    name = read_by_of(run.metrics)
     tiles = [
         (worse(run.metrics, "validity.{d}.reach"), 3, "targets reached"),
         (run.value("validity.target_mae"), 3, "mean error of the target"),
         (run.value("validity.monotone"), 3, "monotone progressions"),
-        (
-            worse(run.metrics, f"clinical.{name}.{{d}}.moved_right"),
-            3,
-            f"{label_of(name)} moved the right way",
-        ),
-        (worse(run.metrics, f"clinical.{name}.{{d}}.gap_closed"), 2, "of the groups' gap closed"),
-        (run.value("oracle.ctr_mae"), 3, "CTR error to the oracle"),
+        *([] if name is None else _measured(run, name)),
         (run.value("identity.fop"), 3, "devices kept"),
         (run.value("blackbox.auroc"), 3, "AUROC of the black box"),
     ]
@@ -59,7 +74,7 @@ def _numbers(run: RunFiles) -> str:
     told = ["Of two directions the worse one is shown."]
     if name in MEASURES:
         told.append(f"{MEASURES[name].label}: {MEASURES[name].meaning}.")
-    if run.value("oracle.ctr_mae") is not None:
+    if any("oracle" in label for _, label in made):
         told.append(f"Oracle: {WORDS['oracle']}.")
     note = f'<p class="note">{escape(" ".join(told))}</p>'
     return f'<div class="numbers">{cells}</div>{note}' if cells else ""
@@ -74,31 +89,43 @@ def _warnings(run: RunFiles) -> str:
     return f'<div class="warnings" role="alert"><b>Warnings</b><ul>{items}</ul></div>'
 
 
-def _charts(run: RunFiles) -> str:
-    """The validity curve and the CTR chart, inlined."""
-    charts = [
-        (
-            validity_figure(run.table),
-            "Posterior reached against posterior asked for, by where the image began.",
-        ),
-    ]
-    if not measures_nothing(run.metrics):
-        asked = (("up", "asked for the finding"), ("down", "asked to take it away"))
-        charts += [
-            (ctr_figure(run.table, [side]), f"Cardiothoracic ratio before and after, {words}.")
-            for side, words in asked
-        ]
-    figures = [
-        f'<figure><img alt="{escape(text)}" src="data:image/png;base64,'
-        f'{b64encode(png_bytes(figure, 120)).decode("ascii")}"></figure>'
-        for figure, text in charts
-        if figure is not None
-    ]
+def _drawn(figure: Figure, text: str) -> str:
+    """A chart, inlined, over what it says."""
+    data = b64encode(png_bytes(figure, 120)).decode("ascii")
     return (
-        f'<h2>What was asked and what happened</h2><div class="charts">{"".join(figures)}</div>'
-        if figures
-        else ""
+        f'<figure><img alt="{escape(text)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{escape(text)}</figcaption></figure>"
     )
+
+
+def _panels(run: RunFiles, name: str) -> list[str]:
+    """A measurement before and after, a panel a direction and side, each a picture that a phone can show."""
+    floor, panels = floor_of(run.metrics, name), []
+    beside = (
+        ""
+        if name == read_by_of(run.metrics)
+        else " The finding is not read by it: what moves here was not asked for."
+    )
+    for column, of in READINGS.get(name, {}).items():
+        for side, words in (("up", "asked for the finding"), ("down", "asked to take it away")):
+            figure = before_after_figure(run.table, name, floor, [side], [column])
+            text = f"{MEASURES[name].name} before and after, {f'{of}, ' if of else ''}{words}.{beside}"
+            panels += [] if figure is None else [_drawn(figure, text)]
+    return panels
+
+
+def _charts(run: RunFiles) -> str:
+    """The validity curve with what the task is read by, then whatever else is charted, two panels a row."""
+    curve = validity_figure(run.table)
+    text = "Posterior reached against posterior asked for, by where the image began."
+    first = [] if curve is None else [_drawn(curve, text)]
+    further = [_panels(run, name) for name in charted(run.metrics)]
+    if further and len(further[0]) <= 2:
+        first += further.pop(0)
+    rows = [("charts" if len(first) > 1 else "charts pairs", first)]
+    rows += [("charts pairs", panels) for panels in further]
+    grids = [f'<div class="{kind}">{"".join(panels)}</div>' for kind, panels in rows if panels]
+    return f"<h2>What was asked and what happened</h2>{''.join(grids)}" if grids else ""
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -143,7 +170,9 @@ def _how(run: RunFiles) -> str:
 
 def _reading(run: RunFiles) -> str:
     """One sentence a direction with the interval, under the verdict's detail."""
-    name = measurement_of(run.metrics)
+    name = read_by_of(run.metrics)
+    if name is None:
+        return ""
     parts = []
     for side, asked in (("up", "upwards"), ("down", "downwards")):
         key = f"clinical.{name}.{side}"

@@ -1,11 +1,12 @@
-"""Writes all that a report consists of into an evaluation's folder: two charts, the progressions, report.html."""
+"""Writes all that a report consists of into an evaluation's folder: charts, the progressions, report.html."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from cfx.files import write_text
-from cfx.reporting.charts import ctr_figure, validity_figure
-from cfx.reporting.example_readings import measures_nothing
+from cfx.reporting.before_after import before_after_figure, charted
+from cfx.reporting.charts import validity_figure
+from cfx.reporting.example_readings import floor_of
 from cfx.reporting.html import report_html
 from cfx.reporting.progressions import choose_examples, progression_figure, strip_of
 from cfx.reporting.run_files import read_run
@@ -21,7 +22,8 @@ class Written:
     Attributes:
         report: ``report.html``.
         figure: ``progressions.png``, None where the run has no examples.
-        charts: ``validity.png`` and ``ctr.png``, those that could be drawn.
+        charts: those that could be drawn of ``validity.png`` and one a measurement: what the task is read by
+            (``ctr.png``, ``scp.png`` or ``haze.png``), and ``ctr.png`` beside it.
         summary: the closing lines for the terminal.
     """
 
@@ -48,8 +50,11 @@ def write_report(run: Run, evaluation: Evaluation | None = None) -> Written:
     strips = [strip_of(example) for example in rows]
     strips = [strip for strip in strips if len(strip.targets) == len(strips[0].targets)]
     figure = save_png(progression_figure(strips), place.path / "progressions.png") if strips else None
-    ratio = None if measures_nothing(files.metrics) else ctr_figure(files.table)
-    drawn = (("validity.png", validity_figure(files.table)), ("ctr.png", ratio))
-    charts = tuple(save_png(chart, place.path / name) for name, chart in drawn if chart is not None)
+    drawn = [("validity", validity_figure(files.table))]
+    drawn += [
+        (name, before_after_figure(files.table, name, floor_of(files.metrics, name)))
+        for name in charted(files.metrics)
+    ]
+    charts = tuple(save_png(chart, place.path / f"{name}.png") for name, chart in drawn if chart is not None)
     write_text(place.report, report_html(files))
     return Written(place.report, figure, charts, summary_text(files, figure, place.report))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -176,3 +177,41 @@ def test_the_measurement_that_a_task_is_read_by_is_explained_where_it_first_stan
     assert words.index("CTR: heart width over inner thoracic width.") < words.index(
         "The same patient, drawn again"
     )
+
+
+@pytest.fixture
+def effusion_folder(run_folder: Path, effusion: dict[str, Any], recess: pd.DataFrame) -> Path:
+    """The finished run, of an effusion task."""
+    (run_folder / "evaluation" / "metrics.json").write_text(json.dumps(effusion))
+    recess.to_parquet(run_folder / "evaluation" / "counterfactuals.parquet")
+    return run_folder
+
+
+def test_a_task_read_by_the_recess_charts_it_by_side_and_the_heart_as_beside_the_question(
+    effusion_folder: Path,
+) -> None:
+    written = write_report(Run(effusion_folder))
+    assert [path.name for path in written.charts] == ["validity.png", "scp.png", "ctr.png"]
+    words = Page(written.report.read_text(encoding="utf-8")).words
+    recess = [word for word in words if word.startswith("Healthy costophrenic recess before and after")]
+    assert len(recess) == 4 and "patient's left, asked for the finding." in recess[2]
+    heart = [word for word in words if word.startswith("Cardiothoracic ratio before and after")]
+    assert len(heart) == 2 and all("The finding is not read by it" in word for word in heart)
+    assert words.index(recess[-1]) < words.index(heart[0])
+
+
+def test_the_chart_of_what_a_task_is_read_by_is_not_called_beside_the_question(run_folder: Path) -> None:
+    assert "not read by it" not in report_html(read_run(Run(run_folder)))
+
+
+def test_tiles_are_of_what_the_task_is_read_by_and_of_its_weaker_side(effusion_folder: Path) -> None:
+    words = Page(report_html(read_run(Run(effusion_folder)))).words
+    assert words[words.index("SCP moved the right way, weaker side") - 1] == "0.617"
+    assert words[words.index("of the oracle's shift of SCP") - 1] == "0.74"
+    assert "CTR error to the oracle" not in words
+
+
+def test_the_oracle_tile_of_a_task_read_by_the_ctr_is_its_error(run_folder: Path) -> None:
+    words = Page(report_html(read_run(Run(run_folder)))).words
+    assert words[words.index("CTR error to the oracle") - 1] == "0.009"
+    assert any("Oracle: the same patient" in word for word in words)
