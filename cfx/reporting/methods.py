@@ -7,7 +7,7 @@ is ranked.
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -302,7 +302,7 @@ def write_methods(folder: Path, entries: Sequence[Entry], further: Sequence[Tabl
     further: tables that the page shows below it.
     """
     table, sheet, page = methods_table(entries), folder / "methods.csv", folder / "methods.html"
-    shown = "".join(each.html() for each in (table, *further))
+    shown, title = "".join(each.html() for each in (table, *further)), escape(page_title(entries))
     write_atomic(sheet, partial(_write_csv, method_rows(entries)))
     style = resources.files("cfx.reporting").joinpath("page.css").read_text(encoding="utf-8")
     write_text(
@@ -310,9 +310,19 @@ def write_methods(folder: Path, entries: Sequence[Entry], further: Sequence[Tabl
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(table.title)}</title><style>{style}</style></head><body>{shown}</body></html>\n",
+        f"<title>{title}</title><style>{style}</style></head><body><h1>{title}</h1>{shown}</body></html>\n",
     )
     return [sheet, page]
+
+
+def page_title(entries: Sequence[Entry]) -> str:
+    """What a page of methods compares, for its tab and its head: 'cardiomegaly · phantom · explainer, xgem'."""
+
+    def named(values: Iterable[object]) -> str:
+        return ", ".join(dict.fromkeys(str(value) for value in values if value is not None))
+
+    parts = [named(entry.metrics.get(key) for entry in entries) for key in ("task", "data")]
+    return " · ".join(part for part in (*parts, named(entry.method for entry in entries)) if part)
 
 
 def _write_csv(rows: Sequence[MethodRow], path: Path) -> None:

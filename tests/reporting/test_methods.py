@@ -16,6 +16,7 @@ from cfx.reporting.methods import (
     figures_of,
     method_rows,
     methods_table,
+    page_title,
     read_entries,
     read_multirun,
     write_methods,
@@ -153,3 +154,12 @@ def test_files_hold_the_numbers_and_the_page_fetches_nothing(full: dict[str, Any
     assert rows[1]["name"] == "nothing" and rows[1]["fop"] == "1.0" and rows[1]["KID"] == ""
     text = page.read_text(encoding="utf-8")
     assert "&lt;b&gt;" in text and "default-src 'none'" in text and "http:" not in text
+
+
+def test_the_page_is_named_by_what_it_compares(full: dict[str, Any], tmp_path: Path) -> None:
+    entries = [Entry("a", full), Entry("b", full | {"method": "<xgem>"}), Entry("c", full)]
+    _, page = write_methods(tmp_path, entries)
+    title = "cardiomegaly · phantom · explainer, &lt;xgem&gt;"
+    text = page.read_text(encoding="utf-8")
+    assert f"<title>{title}</title>" in text and f"<h1>{title}</h1>" in text
+    assert page_title([Entry("d", {})]) == "method"
