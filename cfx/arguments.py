@@ -40,6 +40,11 @@ def key_of(argument: str) -> str | None:
     return match["key"] if match else None
 
 
+def top_of(key: str) -> str:
+    """Return the first part of a key: `model` of `model.explainer.knob`, `hydra` of `hydra/launcher`."""
+    return re.split(r"[./@]", key)[0]
+
+
 def is_path_key(key: str, leaves: Iterable[str] = PATH_LEAVES) -> bool:
     """Tell whether a key names a file or folder; keys of Hydra itself never do."""
     return (
@@ -123,6 +128,6 @@ def split_own(arguments: Sequence[str], own: Iterable[str]) -> tuple[list[str], 
     others: list[str] = []
     for argument in arguments:
         key = key_of(argument)
-        top = re.split(r"[./@]", key)[0] if key else None
+        top = top_of(key) if key else None
         (mine if top is None or top == "hydra" or top in keys else others).append(argument)
     return mine, others

@@ -27,13 +27,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cfx.arguments import quote_arguments, split_own
+from cfx.arguments import key_of, quote_arguments, split_own, top_of
 from cfx.confdir import conf_dir
-from cfx.errors import BadValue, UserError
+from cfx.errors import BadValue, UnknownChoice, UserError
 from cfx.help_text import FLAGS, help_text
 from cfx.messages import dotted_keys, explain_error
 
 Body = Callable[[DictConfig], Any]
+TRAIN = "train"  # the verb whose configuration is put together from groups
 USER_ERROR = 2
 INTERRUPTED = 130
 _DEFECT = "_cfx_defect"  # marks what a running verb raised, across the processes of a parallel launcher too
@@ -88,7 +89,7 @@ def _groups(directory: str) -> list[str]:
 def _known_keys(config_name: str, overrides: Sequence[str], directory: str | None) -> list[str]:
     """Return all dotted keys of a configuration and its groups, as far as it can be composed."""
     place = directory or conf_dir()
-    groups = _groups(place)
+    groups = _groups(place) if config_name == TRAIN else []
     choices = [
         o for o in quote_arguments(overrides) if o.partition("=")[0].lstrip("+") in groups and "," not in o
     ]
@@ -96,6 +97,26 @@ def _known_keys(config_name: str, overrides: Sequence[str], directory: str | Non
         with contextlib.suppress(Exception), _fresh_hydra(place):
             return [*dotted_keys(hydra.compose(config_name, overrides=attempt)), *groups]
     return groups
+
+
+def _refuse_keys_of_training(config_name: str, arguments: Sequence[str], directory: str | None) -> None:
+    """Refuse what only `cfx.train` takes, before Hydra proposes to add it to a verb that would pass over it.
+
+    Raises:
+        UnknownChoice: naming the first such argument.
+    """
+    keys = [(argument, key_of(argument)) for argument in arguments]
+    tops = {argument: top_of(key) for argument, key in keys if key is not None}
+    foreign = set(tops.values()) - {"hydra", *own_keys(config_name, directory)} if tops else set()
+    if not foreign:
+        return
+    training = {top_of(group) for group in _groups(directory or conf_dir())} - {"hydra"}
+    training |= set(own_keys(TRAIN, directory))
+    for argument, top in tops.items():
+        if top in foreign & training:
+            name, _, value = ("", "", argument) if argument.startswith("~") else argument.partition("=")
+            problem = f"is no key of cfx.{config_name}, it is set when a run is trained"
+            raise UnknownChoice(name, value, problem, "leave it out: --help lists the keys")
 
 
 def own_keys(config_name: str, directory: str | None = None) -> list[str]:
@@ -164,22 +185,26 @@ def _arguments_seen(arguments: Sequence[str]) -> Iterator[None]:
 
 
 def _jobs_of(config_name: str, arguments: Sequence[str], directory: str | None) -> list[DictConfig]:
-    """Return the configuration of every job that the arguments of a multirun name, as far as they are known.
+    """Return the configuration of every job of a multirun, those that a file's `hydra.sweeper.params` name included.
 
-    What a file sweeps over by `hydra.sweeper.params` is not multiplied in: it was written, not typed. None of a single
-    run, of a search that picks its jobs as it goes, and where Hydra's own flags choose the files.
+    What is typed goes before what a file sweeps over, as in Hydra. None of a single run, of a search that picks its
+    jobs as it goes, and where Hydra's own flags choose the files.
     """
     flags = get_args_parser().parse_args(list(arguments))
     if not flags.multirun or flags.config_dir or flags.config_path or flags.config_name:
         return []
-    parsed = OverridesParser.create().parse_overrides(flags.overrides)
-    if any(each.is_sweep_override() and not each.is_discrete_sweep() for each in parsed):
+    parser = OverridesParser.create()
+    typed = parser.parse_overrides(flags.overrides)
+    if any(each.is_sweep_override() and not each.is_discrete_sweep() for each in typed):
         return []
-    jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+    # Hydra takes the sweeper from the configuration without what is swept over.
+    fixed = [str(each.input_line) for each in typed if not each.is_sweep_override()]
     with _fresh_hydra(directory):
-        first = hydra.compose(config_name, overrides=jobs[0], return_hydra_config=True)
-    if not str(first.hydra.sweeper._target_).endswith(".BasicSweeper"):
+        sweeper = hydra.compose(config_name, overrides=fixed, return_hydra_config=True).hydra.sweeper
+    if not str(sweeper._target_).endswith(".BasicSweeper"):
         return []
+    written = parser.parse_overrides([f"{key}={value}" for key, value in (sweeper.params or {}).items()])
+    jobs = [job for batch in BasicSweeper.split_arguments([*written, *typed], None) for job in batch]
     return [compose(config_name, job, directory) for job in jobs]
 
 
@@ -253,6 +278,8 @@ def run_verb(
 
         quoted = quote_arguments(mine)
         _parse_flags(quoted)
+        if config_name != TRAIN and not forward:
+            _refuse_keys_of_training(config_name, mine, directory)
         if check is not None:
             for known in _jobs_of(config_name, quoted, directory):
                 with _mistakes(line_of):

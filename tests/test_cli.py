@@ -109,6 +109,40 @@ def test_a_mistake_is_one_line_with_argument_value_and_remedy(
         assert part in text, text
 
 
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ("task=edema", "task='edema'"),
+        ("+loss=plain", "+loss='plain'"),
+        ("data.size=3", "data.size='3'"),
+        ("experiment=nih", "experiment='nih'"),
+        ("seed=3", "seed='3'"),
+        ("~data", "'~data'"),
+    ],
+)
+def test_what_only_a_training_takes_is_refused_by_other_verbs_as_such(
+    conf: str, capsys: pytest.CaptureFixture[str], argument: str, named: str
+) -> None:
+    code, configs = seen(conf, "run=x", argument, name="evaluate")
+    assert code == 2 and configs == []
+    expected = f"error: {named}: is no key of cfx.evaluate, it is set when a run is trained; leave it out"
+    assert line(capsys).startswith(expected)
+
+
+def test_a_mistyped_key_of_another_verb_is_not_taken_for_a_group(
+    conf: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert seen(conf, "run=x", "outptu=y", name="evaluate")[0] == 2
+    assert "did you mean 'output'" in line(capsys)
+    assert seen(conf, "run=x", "tusk=y", name="evaluate")[0] == 2
+    assert "--help lists the keys" in line(capsys)
+
+
+def test_a_mistyped_experiment_of_the_project_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_verb(print, "train", ["experiment=nih_efusion"]) == 2
+    assert "did you mean 'nih_effusion'" in line(capsys)
+
+
 def test_a_missing_value_is_named(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, _ = seen(conf, name="needs")
     assert code == 2
@@ -194,6 +228,28 @@ def test_all_jobs_of_a_multirun_are_checked_before_the_first_starts(
     assert ran == [] and os.listdir(".") == []
     assert run_verb(ran.append, "train", ["-m", "seed=0,2"], directory=conf, check=check) == 0
     assert [cfg.seed for cfg in ran] == [0, 2]
+
+
+def test_jobs_that_a_file_sweeps_over_are_checked_too_and_what_is_typed_goes_before(conf: str) -> None:
+    study = Path(conf) / "experiment" / "study.yaml"
+    sweeper = "{sweeper: {params: {task: 'cardiomegaly,edema', seed: '0,1'}}}"
+    study.write_text(f"# @package _global_\nhalf: 3\nhydra: {sweeper}\n")
+    checked: list[tuple[str, int]] = []
+
+    def check(cfg: DictConfig) -> None:
+        checked.append((cfg.task.name, cfg.seed))
+
+    def jobs(*arguments: str) -> list[tuple[str, int]]:
+        checked.clear()
+        ran: list[DictConfig] = []
+        assert run_verb(ran.append, "train", ["-m", *arguments], directory=conf, check=check) == 0
+        assert [(cfg.task.name, cfg.seed) for cfg in ran] == checked  # what is checked is what Hydra runs
+        return list(checked)
+
+    every = [("cardiomegaly", 0), ("cardiomegaly", 1), ("edema", 0), ("edema", 1)]
+    assert jobs("+experiment=study") == every
+    assert jobs("+experiment=study", "seed=7,8") == [(name, 7 + seed) for name, seed in every]
+    assert jobs("+experiment=study", "task=edema") == [("edema", 0), ("edema", 1)]
 
 
 def test_a_defect_in_the_check_is_raised_and_a_single_run_checks_itself(conf: str) -> None:
