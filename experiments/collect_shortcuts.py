@@ -6,8 +6,9 @@
     python -m experiments.collect_shortcuts planted_shortcut --add runs/a runs/b    # to what is frozen already
 
 Runs are measured first where they are not (see `experiments.shortcut_runs`). With `--add` a frozen case and seed stays
-where none of the runs is of it: a study of many hours is made in parts, and each row names its own commit. `runs` holds every run's figures with
-their intervals, commit and device; `bars` what criteria.yaml reads (see `experiments.shortcut_bars`).
+where none of the runs is of it: a study of many hours is made in parts, and each row names its own commit. `runs` holds
+every run's figures with their intervals, commit and device; `bars` what criteria.yaml reads (see
+`experiments.shortcut_bars`).
 """
 
 import json
