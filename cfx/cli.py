@@ -37,6 +37,8 @@ Body = Callable[[DictConfig], Any]
 TRAIN = "train"  # the verb whose configuration is put together from groups
 USER_ERROR = 2
 INTERRUPTED = 130
+MOST_JOBS = 12
+"""Jobs of a multirun that are composed beforehand, a second each; of more, those that bring a new value."""
 _DEFECT = "_cfx_defect"  # marks what a running verb raised, across the processes of a parallel launcher too
 
 
@@ -185,10 +187,10 @@ def _arguments_seen(arguments: Sequence[str]) -> Iterator[None]:
 
 
 def _jobs_of(config_name: str, arguments: Sequence[str], directory: str | None) -> list[DictConfig]:
-    """Return the configuration of every job of a multirun, those that a file's `hydra.sweeper.params` name included.
+    """Return the configurations of a multirun's jobs, those that a file's `hydra.sweeper.params` name included.
 
     What is typed goes before what a file sweeps over, as in Hydra. None of a single run, of a search that picks its
-    jobs as it goes, and where Hydra's own flags choose the files.
+    jobs as it goes, and where Hydra's own flags choose the files. Of many jobs only as many as have every value once.
     """
     flags = get_args_parser().parse_args(list(arguments))
     if not flags.multirun or flags.config_dir or flags.config_path or flags.config_name:
@@ -205,7 +207,19 @@ def _jobs_of(config_name: str, arguments: Sequence[str], directory: str | None) 
         return []
     written = parser.parse_overrides([f"{key}={value}" for key, value in (sweeper.params or {}).items()])
     jobs = [job for batch in BasicSweeper.split_arguments([*written, *typed], None) for job in batch]
-    return [compose(config_name, job, directory) for job in jobs]
+    chosen = jobs if len(jobs) <= MOST_JOBS else _every_value_once(jobs)
+    return [compose(config_name, job, directory) for job in chosen]
+
+
+def _every_value_once(jobs: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Jobs, in order, that bring an override which none before has: a mistyped value is in one of them."""
+    seen: set[str] = set()
+    chosen = []
+    for job in jobs:
+        if not seen.issuperset(job):
+            seen.update(job)
+            chosen.append(job)
+    return chosen
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ def check_job(config: DictConfig) -> None:
     """Refuse what one job of a multirun would be refused for, without looking at files: those may be elsewhere.
 
     Raises:
-        UserError: see `cfx.schema.check` and `cfx.assembly.check_explainer`.
+        UserError: see `cfx.schema.check` and `cfx.assembly.check_explainer`; or a phantom that can not be drawn.
     """
     from cfx import assembly, chain
     from cfx.schema import check
@@ -33,6 +33,8 @@ def check_job(config: DictConfig) -> None:
     assert isinstance(plain, dict)
     known = {str(key): value for key, value in plain.items()}
     check(known)
+    if chain.is_phantom(known["data"]):
+        assembly.source(known)  # its settings are checked as it is made; it is written when it is first read
     if not chain.is_part(known):
         assembly.check_explainer(known)
 

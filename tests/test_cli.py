@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from cfx.cli import compose, devices_per_job, own_keys, run_verb
+from cfx.cli import _every_value_once, compose, devices_per_job, own_keys, run_verb
 from cfx.errors import BadValue, MissingPath, UserError
 from cfx.help_text import help_text
 
@@ -417,3 +417,9 @@ def test_jobs_side_by_side_end_in_the_same_line(conf: str, tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.strip() in [f"error: seed={seed}: is refused; give another" for seed in (1, 2)]
+
+
+def test_of_many_jobs_every_value_is_seen_once() -> None:
+    jobs = [[f"seed={seed}", f"loss={loss}"] for loss in "ab" for seed in range(5)]
+    chosen = _every_value_once(jobs)
+    assert chosen == [*jobs[:5], jobs[5]]

@@ -108,6 +108,10 @@ def test_another_data_set_needs_a_folder_of_its_own(smoke: Run, place: Path) -> 
         (["model.explainer.knob=wrong"], "choose of calibrated, raw"),
         (["-m", "seed=0,abc"], "seed='abc': is not a whole number"),
         (["-m", "loss.change=1.0,-2.0"], "loss.change=-2.0: is negative"),
+        (
+            ["-m", "data=phantom_shortcut", "data.source.shortcut.strength=0.0,2"],
+            "strength=2: is no strength",
+        ),
         (["anatomy=checkpoint", "anatomy.path=pretrained/nih_cardiomegaly"], "anatomy.path"),
     ],
 )
