@@ -94,6 +94,27 @@ def interval(samples: Array, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def bootstrap_p(samples: Array, n_patients: int) -> float | None:
+    """Two-sided p-value against zero of a figure that has no value a patient, such as a difference of ratios.
+
+    Twice the smaller share of bootstrap samples on either side of zero, one sample added to each (Davison and Hinkley
+    1997, section 4.4), so that none is 0: it inverts the percentile interval, and excludes zero where that does.
+
+    Args:
+        samples: (resamples,) of the figure; those that are not finite are left out.
+        n_patients: that were resampled.
+
+    Returns:
+        In (0, 1]; None under 20 patients or two finite samples.
+    """
+    samples = np.asarray(samples, dtype=np.float64)
+    samples = samples[np.isfinite(samples)]
+    if n_patients < FEWEST_PATIENTS or len(samples) < 2:
+        return None
+    least = min(int((samples <= 0).sum()), int((samples >= 0).sum()))
+    return min(1.0, 2.0 * (1 + least) / (1 + len(samples)))
+
+
 def cluster_bootstrap(
     values: Array,
     patients: Sequence[Any] | Array,

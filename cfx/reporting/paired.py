@@ -23,6 +23,7 @@ from cfx.metrics.devices import fop
 from cfx.metrics.statistics import (
     FEWEST_PATIENTS,
     PatientBootstrap,
+    bootstrap_p,
     effect_size,
     holm,
     interval,
@@ -52,7 +53,7 @@ class Difference:
         first, second: both figures, over the pictures that both have; of KID over each run's own.
         difference: first minus second, with `low` and `high` of its 95 % interval by patient; None: not made.
         effect: Cohen's d_z of the paired differences, None for ratios of means.
-        p: Wilcoxon's signed-rank test over patients, None under 20 patients and for ratios.
+        p: Wilcoxon's signed-rank test over patients, for ratios by the bootstrap; None under 20 patients and of KID.
         p_holm: the same after Holm's correction over all rows of the table.
         n_images, n_patients: that both have; of KID the fewer of the two runs' drawn pictures and their patients.
     """
@@ -240,13 +241,14 @@ def _difference(first: Top, second: Top, pictures: _Pictures, boot: PatientBoots
     (one, ones), (two, twos) = (_figure(each, known, boot) for each in (first, second))
     low, high = interval(ones - twos)
     patients = pictures.patients[known]
+    count = len(np.unique(patients))
     plain = first[1] is None and second[1] is None
     before, after = second[0][known], first[0][known]
     return Difference(
         "", pictures.group, "", 1, _finite(one), _finite(two), _finite(one - two), _finite(low), _finite(high),
         _finite(effect_size(before, after, patients)) if plain else None,
-        paired_wilcoxon(before, after, patients) if plain else None,
-        None, int(known.sum()), len(np.unique(patients)),
+        paired_wilcoxon(before, after, patients) if plain else bootstrap_p(ones - twos, count),
+        None, int(known.sum()), count,
     )  # fmt: skip
 
 
@@ -304,7 +306,7 @@ def paired_table(found: Comparison, first: str) -> Table:
         for each in found.differences
     )
     notes = (
-        f"Wilcoxon over patients, corrected over the whole table by Holm; {DASH}: under 20 patients, or a ratio. "
+        f"Wilcoxon over patients, of ratios by the bootstrap, corrected over the table by Holm; {DASH}: too few patients. "
         f"{TRANSFER}: how often the independent classifier's call flips, not as a share of the oracle's. "
         "KID: each run's over its own pictures, both intervals taken as independent.",
         *found.left_out,

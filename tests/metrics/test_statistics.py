@@ -90,3 +90,12 @@ def test_holm_steps_down_and_ignores_refused_tests() -> None:
     ]
     assert s.holm([0.9, 0.8]) == [1.0, 1.0]
     assert s.holm([]) == []
+
+
+def test_the_bootstrap_p_agrees_with_a_t_test_and_is_never_zero() -> None:
+    values = np.random.default_rng(1).normal(0.2, 1.0, 80)
+    _, samples = s.PatientBootstrap(np.arange(80), 20_000).mean(values)
+    assert s.bootstrap_p(samples, 80) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, rel=0.25)
+    assert s.bootstrap_p(np.ones(999), 80) == pytest.approx(2 / 1000)
+    assert s.bootstrap_p(np.zeros(999), 80) == 1.0
+    assert s.bootstrap_p(np.ones(999), 19) is None and s.bootstrap_p(np.full(9, np.nan), 80) is None

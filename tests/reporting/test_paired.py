@@ -13,7 +13,14 @@ from scipy import stats
 
 from cfx.metrics.validity import DOWN, UP
 from cfx.reporting.methods import Entry
-from cfx.reporting.paired import Comparison, Difference, compare, paired_table, read_tables, write_paired
+from cfx.reporting.paired import (
+    Comparison,
+    Difference,
+    compare,
+    paired_table,
+    read_tables,
+    write_paired,
+)
 
 
 def rows(seed: int, reach: float, l1: float, count: int = 60) -> pd.DataFrame:
@@ -97,7 +104,8 @@ def test_what_the_corrected_test_does_not_show_is_not_claimed(
 def test_less_is_better_where_it_is_an_error(found: dict[tuple[str, str], Difference]) -> None:
     ratio = found["l1_ratio", DOWN]
     assert ratio.difference is not None and ratio.difference < 0 and ratio.ahead is True
-    assert ratio.p is None  # a ratio of means has no value a patient to test
+    # a ratio of means has no value a patient to test: by the bootstrap, never 0
+    assert ratio.effect is None and ratio.p == pytest.approx(2 / 301) and ratio.p_holm is not None
 
 
 def test_the_kernel_distances_interval_is_both_runs(found: dict[tuple[str, str], Difference]) -> None:
@@ -203,4 +211,4 @@ def test_table_and_file_say_who_is_ahead(found: dict[tuple[str, str], Difference
     with write_paired(tmp_path, made).open() as stream:
         written = list(csv.DictReader(stream))
     assert len(written) == len(made) and float(written[0]["difference"]) == made[0].difference
-    assert next(row for row in written if row["figure"] == "l1_ratio")["p"] == ""
+    assert next(row for row in written if row["figure"] == "l1_ratio")["effect"] == ""
