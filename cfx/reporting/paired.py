@@ -306,7 +306,7 @@ def paired_table(found: Comparison, first: str) -> Table:
         for each in found.differences
     )
     notes = (
-        f"Wilcoxon over patients, of ratios by the bootstrap, corrected over the table by Holm; {DASH}: too few patients. "
+        f"Wilcoxon over patients, of ratios the bootstrap; corrected over the table by Holm; {DASH}: too few patients. "
         f"{TRANSFER}: how often the independent classifier's call flips, not as a share of the oracle's. "
         "KID: each run's over its own pictures, both intervals taken as independent.",
         *found.left_out,
