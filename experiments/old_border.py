@@ -2,10 +2,11 @@
 
     CFX_REAL_DATA=/folder python -m experiments.old_border old_border runs/cardiomegaly-phantom-explainer-0123abcd
 
-Phantoms of 256 px, of a seed that no run uses, are drawn again by the oracle with the largest and the smallest heart:
-what true pictures keep of the border, and what they keep when blended half and half with the picture before. The
+Phantoms of 256 px, of a seed that nothing else uses, are drawn again by the oracle with the largest and the smallest
+heart: what true pictures keep of the border, and what they keep when blended half and half with the picture before. The
 run's edits are carried onto them, and the shipped run's onto the X-rays of `wingspan_ctr`, with the borders of sharp
-pictures as shapes and without. The thorax is measured on pictures of NIH's train_val_list, once more after a jitter.
+pictures as shapes and without. The thorax is measured on pictures of NIH's train_val_list, once more after a jitter, and
+on phantoms without and with the most fluid, by their true masks.
 """
 
 import os
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from matplotlib import pyplot as plt
+from scipy import stats
 
 from cfx.data.phantom.source import Phantom
 from cfx.data.reading import Float, load_tensor, read_image
@@ -31,29 +33,40 @@ from cfx.evaluation.verdict import BORDER_LEFT, THORAX_CHANGE
 from cfx.explain import tools_of
 from cfx.files import write_json
 from cfx.loading import load_explainer
+from cfx.measurements import measure
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parent
 SHIPPED = "pretrained/nih_cardiomegaly"
 FINDING = "Cardiomegaly"
-PATIENTS, SIZE, SEED = 150, 256, 100
-PICTURES, RADIOGRAPHS = 400, 120
+FLUID = "Pleural Effusion"
+PATIENTS, SIZE, SEED = 300, 256, 7001
+PICTURES = 400
+WAYS = ("narrower", "wider")
+"""Of the heart, at targets 0 and 1."""
 ANY_SIZE = 10**9
 """As the side that a run knows: no picture is larger, so that none is drawn with borders as shapes."""
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
-def quantiles(values: Sequence[float] | Array, bound: float | None = None) -> dict[str, Any]:
-    """Quantiles of the values that there are, how many, and the share beyond a bound."""
-    known = np.asarray(values, dtype=np.float64)
-    known = known[np.isfinite(known)]
-    found: dict[str, Any] = {
-        f"q{round(100 * share):02d}": float(np.quantile(known, share)) for share in SHARES
-    }
-    return found | {"n": len(known)} | ({} if bound is None else {"beyond": float((known > bound).mean())})
+def section(values: Sequence[float] | Array, bound: float) -> dict[str, Any]:
+    """Quantiles of the values that there are, how many there are and are not, and the share beyond a bound.
+
+    `beyond_ci95` is the exact interval of a binomial share (Clopper and Pearson 1934), `least` and `most` its ends; a
+    patient has one picture.
+    """
+    asked = np.asarray(values, dtype=np.float64)
+    known = asked[np.isfinite(asked)]
+    found: dict[str, Any] = {"n": len(known), "not_measurable": len(asked) - len(known)}
+    if not len(known):
+        return found
+    share = stats.binomtest(int((known > bound).sum()), len(known))
+    ends = share.proportion_ci(0.95, method="exact")
+    found |= {f"q{round(100 * each):02d}": float(np.quantile(known, each)) for each in SHARES}
+    return found | {"beyond": share.statistic, "least": float(ends.low), "most": float(ends.high)}
 
 
-def redrawn(folder: Path) -> tuple[dict[str, Any], list[Float]]:
+def phantoms(folder: Path) -> tuple[dict[str, Any], list[Float]]:
     """What true pictures of other hearts keep of the old border, and the phantoms themselves, grey in [0, 1]."""
     source = Phantom(folder, SIZE, {"train": 1, "valid": 1, "test": PATIENTS}, SEED)
     names = source.frame().query("split == 'test'")["image_id"].tolist()
@@ -65,12 +78,17 @@ def redrawn(folder: Path) -> tuple[dict[str, Any], list[Float]]:
         return (drawn.image[:, 0].numpy() + 1) / 2, masks[:, 0].numpy()
 
     before, old = parts(own)
-    found: dict[str, Any] = {"oracle": {}, "blended": {}}
-    for name, severity in zip(("narrower", "wider"), oracle.bounds(FINDING), strict=True):
+    found: dict[str, Any] = {"oracle": {}, "blended": {}, "thorax_of_fluid": {}}
+    for name, severity in zip(WAYS, oracle.bounds(FINDING), strict=True):
         after, new = parts(oracle.render(names, FINDING, torch.full((len(names),), severity)))
         for key, pictures in (("oracle", after), ("blended", (before + after) / 2)):
             left = [old_border_left(*each) for each in zip(before, pictures, old, new, strict=True)]
-            found[key][name] = quantiles(left, BORDER_LEFT)
+            found[key][name] = section(left, BORDER_LEFT)
+    dry, wet = (
+        measure(oracle.render(names, FLUID, torch.full((len(names),), severity)).masks.numpy()).thorax_width
+        for severity in oracle.bounds(FLUID)
+    )
+    found["thorax_of_fluid"] = section(np.abs(wet / dry - 1), THORAX_CHANGE)
     return found, list(before.astype(np.float32))
 
 
@@ -78,32 +96,33 @@ def carried(tools: Tools, pictures: Sequence[Float], file: Path | None = None) -
     """What a run's edits leave of the border with and without borders as shapes, and what the black box then says.
 
     Args:
-        tools: the run's parts. pictures: grey (H, W) in [0, 1]. file: where the most and the median changed are drawn.
+        tools: the run's parts. pictures: grey (H, W) in [0, 1]. file: where some are drawn.
     """
-    ways = {"plain": ANY_SIZE, "sharp": tools.size}
-    left: dict[str, list[float]] = {name: [] for name in ways}
-    moved: dict[str, list[float]] = {name: [] for name in ways}
+    known = {"plain": ANY_SIZE, "sharp": tools.size}
+    left: dict[str, dict[str, list[float]]] = {name: {way: [] for way in WAYS} for name in known}
+    moved: dict[str, list[float]] = {name: [] for name in known}
     shown = []
     for picture in pictures:
         drawn, image = draw_batch([picture], tools, [0.0, 1.0])[0], shrunk(picture)
         step, edits, old = drawn.steps[drawn.end], drawn.counterfactual.edits, drawn.before.masks
         if edits is None or old is None or step.reading.masks is None:
             continue
-        row = slice(1 + drawn.end, 2 + drawn.end)
+        row, way = slice(1 + drawn.end, 2 + drawn.end), WAYS[drawn.end]
         made = {
-            name: edit_series(image, edits.field[0, row], edits.residual[0, row], known)[0]
-            for name, known in ways.items()
+            name: edit_series(image, edits.field[0, row], edits.residual[0, row], side)[0]
+            for name, side in known.items()
         }
         read = read_pictures(torch.stack([small_tensor(each, tools) for each in made.values()]), tools)
         for (name, each), reading in zip(made.items(), read, strict=True):
-            left[name].append(old_border_left(image, each, old[0], step.reading.masks[0]))
+            left[name][way].append(old_border_left(image, each, old[0], step.reading.masks[0]))
             moved[name].append(abs(reading.posterior - step.reading.posterior))
-        shown.append((left["plain"][-1], image, made))
+        shown.append((left["plain"][way][-1], image, made))
     if file is not None:
         _draw(shown, file)
     return {
-        name: quantiles(left[name], BORDER_LEFT) | {"posterior_moved": float(np.mean(moved[name]))}
-        for name in ways
+        name: {way: section(values, BORDER_LEFT) for way, values in each.items()}
+        | {"posterior_moved": float(np.mean(moved[name]))}
+        for name, each in left.items()
     }
 
 
@@ -141,7 +160,7 @@ def thorax_repeat(tools: Tools, folder: Path) -> dict[str, Any]:
     pictures = torch.stack([load_tensor(path, tools.size) for path in paths])
     again = jitter(pictures, torch.Generator().manual_seed(0))
     first, second = (judge_images(tools.segmenter, each).thorax_width for each in (pictures, again))
-    return quantiles(np.abs(second / first - 1), THORAX_CHANGE)
+    return section(np.abs(second / first - 1), THORAX_CHANGE)
 
 
 def main(arguments: list[str]) -> int:
@@ -152,7 +171,7 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     folder = ROOT / arguments[0]
     folder.mkdir(exist_ok=True)
-    phantom, pictures = redrawn(Path(arguments[1]).resolve().parent / "phantom")
+    phantom, pictures = phantoms(Path(arguments[1]).resolve().parent / "phantom")
     tools = tools_of(load_explainer(arguments[1]), [])
     phantom["edit"] = carried(tools, pictures)
     found: dict[str, Any] = {
@@ -163,7 +182,7 @@ def main(arguments: list[str]) -> int:
     real = os.environ.get("CFX_REAL_DATA")
     if real:
         shipped = tools_of(load_explainer(SHIPPED), [])
-        radiographs = sorted((Path(real) / "wingspan_ctr" / "images").iterdir())[:RADIOGRAPHS]
+        radiographs = sorted((Path(real) / "wingspan_ctr" / "images").iterdir())
         images = [read_image(path) for path in radiographs]
         found["wingspan_ctr"] = carried(shipped, images, folder / "old_border.png")
         found["thorax_repeat"] = thorax_repeat(shipped, Path(real) / "nih_cxr14")

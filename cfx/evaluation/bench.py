@@ -17,7 +17,7 @@ from cfx.evaluation.device_files import read_devices
 from cfx.evaluation.judging import Judge, dice, haze_by, in_batches, judge_all
 from cfx.evaluation.rows import KEYS, Drawn, Part, PictureSet, finish, is_extreme, load_part
 from cfx.evaluation.settings import Settings
-from cfx.evaluation.verdict import verdicts
+from cfx.evaluation.verdict import THORAX_STAYS, verdicts
 from cfx.measurements import measure
 from cfx.metrics.boxes import BoxSet
 from cfx.metrics.clinical import READING_FLOOR
@@ -244,15 +244,25 @@ class Bench:
             threshold=self.threshold,
             familiar=np.repeat(base["familiar"].to_numpy() > 0.5, width),
             floor=self.floors.get(self.read_by or "", READING_FLOOR),
-            thorax_change=columns["thorax_width_after"] / columns["thorax_width_before"] - 1.0,
+            thorax_change=self._thorax_change(columns),
             devices_lost=self._lost(columns),
         )
         return finish(columns)
 
     def _lost(self, columns: Mapping[str, Array]) -> Array:
-        """Devices of the input that are gone (N,), by masks or else by the detector; NaN: nobody looked."""
-        known = columns["devices_before"] - columns["devices_kept"]
-        return np.where(np.isfinite(known), known, columns["devices_found"] - columns["devices_found_kept"])
+        """Devices of the input that are gone (N,); NaN: nobody looked, as away from the extreme targets.
+
+        By the detector where there is one, as `cfx.explain` has it, else by the data's own masks.
+        """
+        known = columns["devices_found"] - columns["devices_found_kept"]
+        return np.where(np.isfinite(known), known, columns["devices_before"] - columns["devices_kept"])
+
+    def _thorax_change(self, columns: Mapping[str, Array]) -> Array | None:
+        """Change of the inner thoracic width (N,), as a share; None for tasks in which it is not judged."""
+        if self.read_by not in THORAX_STAYS:
+            return None
+        change: Array = columns["thorax_width_after"] / columns["thorax_width_before"] - 1.0
+        return change
 
     def _read(self, columns: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
         """What a verdict goes by (N,), before and after; None where it is not measured."""

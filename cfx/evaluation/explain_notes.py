@@ -20,6 +20,8 @@ def wrong_way(redrawn: Reading, step: Step, before: Reading, direction: int, rea
     if direction == 0 or read_by is None or start is None or end is None:
         return ""
     move = end - start
+    if move == 0:
+        return ""
     more = step.target > before.posterior
     if (move > 0) == (more == (direction > 0)):
         return ""
@@ -29,7 +31,7 @@ def wrong_way(redrawn: Reading, step: Step, before: Reading, direction: int, rea
 
 
 def recess_gone(step: Step, before: Reading, read_by: str | None) -> str:
-    """A note where a costophrenic recess of the original is not found any more: fluid may have filled it."""
+    """A note where a costophrenic recess of the original is not found any more; fluid may have filled it."""
     if read_by != "scp":
         return ""
     pairs = zip(SIDES, before.recesses, step.reading.recesses, strict=True)
@@ -37,7 +39,7 @@ def recess_gone(step: Step, before: Reading, read_by: str | None) -> str:
     if not gone:
         return ""
     what = f"the patient's {gone} costophrenic recess is not found at {step.target:g}"
-    return f"{what}: what was drawn may have filled it"
+    return f"{what}: what was drawn may have filled it" if step.target > before.posterior else what
 
 
 def seen_sharper(step: Step, read_by: str | None) -> str:
@@ -47,6 +49,15 @@ def seen_sharper(step: Step, read_by: str | None) -> str:
     reading = step.full.reading
     parts = (f"posterior {reading.posterior:.2f}", written(read_by, reading.measured(read_by)))
     return f"the picture at full resolution has {', '.join(part for part in parts if part)}"
+
+
+def border_unknown(step: Step, sharper: bool) -> str:
+    """A note where a sharp picture was drawn and nothing tells whether the old heart border shows through."""
+    if not sharper or step.border_left is not None:
+        return ""
+    return (
+        "the heart moves too little to tell whether its old border shows through: look for a double contour"
+    )
 
 
 def limits_told(steps: tuple[Step, ...]) -> str:

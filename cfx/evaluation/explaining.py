@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cfx.data.reading import Float, bytes_to_tensor, to_bytes, to_square
 from cfx.evaluation.detecting import find_all
-from cfx.evaluation.explain_notes import recess_gone, seen_sharper, wrong_way
+from cfx.evaluation.explain_notes import border_unknown, recess_gone, seen_sharper, wrong_way
 from cfx.evaluation.explain_tools import Tools
 from cfx.evaluation.explained import (
     AT_FULL,
@@ -26,7 +26,7 @@ from cfx.evaluation.explained import (
 from cfx.evaluation.full_resolution import edit_series, shrunk
 from cfx.evaluation.ghosts import old_border_left
 from cfx.evaluation.judging import haze_by
-from cfx.evaluation.verdict import FLOOR, NOT_MADE, UNMEASURED, verdicts
+from cfx.evaluation.verdict import FLOOR, NOT_MADE, THORAX_STAYS, UNMEASURED, verdicts
 from cfx.explainers.base import Counterfactual, Edits
 from cfx.measurements import measure
 from cfx.metrics.device_boxes import devices_of, kept_devices
@@ -260,28 +260,31 @@ def all_reasons(
         familiar: whether the input is like the training data; None where that is not known.
     """
 
-    def array(values: Sequence[float | None]) -> Array:
-        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
     texts = verdicts(
-        array([step.target for step in steps]),
-        array([step.reading.posterior for step in steps]),
-        None if tools.read_by is None else array([redrawn.measured(tools.read_by)] * len(steps)),
-        None if tools.read_by is None else array([step.reading.measured(tools.read_by) for step in steps]),
-        transfer_after=None if tools.transfer is None else array([step.reading.transfer for step in steps]),
+        _array([step.target for step in steps]),
+        _array([step.reading.posterior for step in steps]),
+        None if tools.read_by is None else _array([redrawn.measured(tools.read_by)] * len(steps)),
+        None if tools.read_by is None else _array([step.reading.measured(tools.read_by) for step in steps]),
+        transfer_after=None if tools.transfer is None else _array([step.reading.transfer for step in steps]),
         threshold=tools.threshold,
         familiar=None if familiar is None else np.full(len(steps), familiar),
         floor=tools.floor,
-        thorax_change=array([step.reading.thorax_width for step in steps])
-        / array([before.thorax_width] * len(steps))
-        - 1.0,
-        devices_lost=array(
+        thorax_change=_thorax_change(before, steps) if tools.read_by in THORAX_STAYS else None,
+        devices_lost=_array(
             [None if step.devices is None else step.devices[0] - step.devices[1] for step in steps]
         ),
-        border_left=array([step.border_left for step in steps]),
+        border_left=_array([step.border_left for step in steps]),
     )
     reasons = [text.partition(": ")[2] for text in texts]
     return [tuple(each.split(", ")) if each else () for each in reasons]
+
+
+def _array(values: Sequence[float | None]) -> Array:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _thorax_change(before: Reading, steps: Sequence[Step]) -> Array:
+    return _array([step.reading.thorax_width for step in steps]) / _array([before.thorax_width]) - 1.0
 
 
 def at_full(steps: Sequence[Step]) -> list[Step]:
@@ -327,7 +330,14 @@ def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: An
     end, read_by = steps[drawn.end], tools.read_by
     if not {FLOOR, NOT_MADE, UNMEASURED} & set(reasons):
         notes.append(wrong_way(drawn.redrawn, end, drawn.before, tools.direction, read_by))
-    notes += [recess_gone(end, drawn.before, read_by), seen_sharper(end, read_by)]
+    sharper = (
+        drawn.counterfactual.edits is not None and max(drawn.shown.shape) > tools.size and read_by == "ctr"
+    )
+    notes += [
+        recess_gone(end, drawn.before, read_by),
+        seen_sharper(end, read_by),
+        border_unknown(end, sharper),
+    ]
     return Explained(
         height=shape[0],
         width=shape[1],

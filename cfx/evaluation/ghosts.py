@@ -21,7 +21,7 @@ APART = 5 / 128
 BLUR = 1.5
 """Standard deviation in pixels of `SIDE` of the blur before slopes are taken: grain is no outline."""
 SHORTEST = 0.06
-"""Least length of such a border, as a share of the side."""
+"""Least length of such a border, in pixels of its rim, as a share of the side."""
 LEVEL = 0.5
 
 
@@ -51,9 +51,11 @@ def old_border_left(
     first, second = _inside(old), _inside(new)
     if not first.any() or not second.any():
         return float("nan")
-    pixels = _border(first) & (_distance_to(_border(second)) > APART * SIDE)
-    if pixels.sum() < SHORTEST * SIDE:
+    rim = _rim(first)
+    apart = ndimage.distance_transform_edt(~_rim(second)) > APART * SIDE
+    if (rim & apart).sum() < SHORTEST * SIDE:
         return float("nan")
+    pixels = ndimage.binary_dilation(rim) & apart  # and a pixel on either side of the rim
     normal = _slopes(ndimage.gaussian_filter(first.astype(np.float64), 3.0))
     normal = normal / np.maximum(np.hypot(*normal), 1e-9)
     was, is_now = (
@@ -73,19 +75,10 @@ def _inside(mask: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _border(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The border's pixels: those of the mask that touch its outside, and one on either side of them."""
-    rim = inside & ~ndimage.binary_erosion(inside, border_value=1)
-    grown: npt.NDArray[np.bool_] = ndimage.binary_dilation(rim)
-    return grown
-
-
-def _distance_to(pixels: npt.NDArray[np.bool_]) -> Array:
-    """Distance in pixels to the nearest of some pixels; infinite where there are none."""
-    if not pixels.any():
-        return np.full(pixels.shape, np.inf)
-    distance: Array = ndimage.distance_transform_edt(~pixels)
-    return distance
+def _rim(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Pixels of a mask that touch its outside."""
+    rim: npt.NDArray[np.bool_] = inside & ~ndimage.binary_erosion(inside, border_value=1)
+    return rim
 
 
 def _slopes(values: Array) -> Array:

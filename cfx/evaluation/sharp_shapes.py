@@ -3,8 +3,8 @@
 An edit deforms the large shapes and leaves all other detail where it is (`cfx.explainers.gan.edit`). The median that
 tells the two apart rounds off corners and steepens soft borders: at 64 px by less than a pixel, at a thousand by a pale
 outline that would stay behind where the heart has left (`cfx.evaluation.ghosts` measures it). Along strong borders a
-narrower median takes its place here, so that the border goes with its shape; wires, tubes and letters are narrower than
-half of that window too, and stay unbent.
+narrower median takes its place here, so that the border goes with its shape. Thin wires are narrower than half of that
+window too and stay unbent; the price is that ribs, letters and thick tubes within `REACH` of a border go along with it.
 """
 
 import cv2

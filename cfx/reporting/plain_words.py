@@ -19,7 +19,7 @@ PLAIN = {
     ),
     "nothing measured of the finding": "nothing is measured that would tell whether it is the finding that changed",
     "thorax width changes": (
-        f"the chest gets wider or narrower by more than {THORAX_CHANGE:.0%}, which no finding explains"
+        f"the chest gets wider or narrower by more than {THORAX_CHANGE:.0%}, which this finding does not explain"
     ),
     "device lost": "a pacemaker, line or tube of the original is gone",
     "old heart border shows through": "the heart's old border shows through beside the new one",
