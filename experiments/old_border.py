@@ -5,7 +5,7 @@
 Phantoms of 256 px, of a seed that nothing else uses, are drawn again by the oracle with the largest and the smallest
 heart: what true pictures keep of the border, and what they keep when blended half and half with the picture before. The
 run's edits are carried onto them, and the shipped run's onto the X-rays of `wingspan_ctr`, with the borders of sharp
-pictures as shapes and without. The thorax is measured on pictures of NIH's train_val_list, once more after a jitter, and
+pictures as shapes and without. The thorax is measured on pictures of NIH's train_val_list, again after a jitter, and
 on phantoms without and with the most fluid, by their true masks.
 """
 

@@ -259,7 +259,6 @@ def all_reasons(
         tools: the run's parts.
         familiar: whether the input is like the training data; None where that is not known.
     """
-
     texts = verdicts(
         _array([step.target for step in steps]),
         _array([step.reading.posterior for step in steps]),
