@@ -83,16 +83,16 @@ def mean_interval(values: Sequence[float] | np.ndarray[Any, Any]) -> tuple[float
 def _told(rows: pd.DataFrame, floor: float, unmeasured: tuple[int, int]) -> str:
     """Two lines over a panel: the means with their interval, then how many moved by more than the floor."""
     before, after = rows["before"].to_numpy(dtype=float), rows["after"].to_numpy(dtype=float)
-    bounds = mean_interval(after)
-    within = "" if bounds is None else f" [{bounds[0]:.3f}, {bounds[1]:.3f}]"
+    bounds = mean_interval(after - before)
+    within = "" if bounds is None else f" [{bounds[0]:+.3f}, {bounds[1]:+.3f}]"
     grew = float(np.mean(after - before > floor))
     shrank = float(np.mean(before - after > floor))
-    beyond = "beyond the band: " if floor > 0 else ""
+    beyond = "beyond band: " if floor > 0 else ""
     missing, whole = unmeasured
-    lost = f";  not measurable: {missing:,} of {whole:,}" if missing else ""
+    lost = f";  not measured: {missing:,} of {whole:,}" if missing else ""
     return (
-        f"mean {before.mean():.3f} → {after.mean():.3f}{within}{lost}\n"
-        f"{beyond}larger {grew:.0%}, smaller {shrank:.0%}"
+        f"mean {before.mean():.3f} → {after.mean():.3f}, by {(after - before).mean():+.3f}{within}\n"
+        f"{beyond}larger {grew:.0%}, smaller {shrank:.0%}{lost}"
     )
 
 
@@ -101,7 +101,7 @@ def _note(name: str, floor: float) -> str:
     band = (
         f"Grey band: ±{floor:.2g}; {MEASURES[name].floor}. Inside it nothing changed. " if floor > 0 else ""
     )
-    return f"{band}In brackets: 95 % interval of the mean over patients."
+    return f"{band}In brackets: 95 % interval of the mean change over patients."
 
 
 def _panel(

@@ -18,12 +18,14 @@ class SideMoved:
     Attributes:
         side: 'left' or 'right', the patient's.
         direction: 'up' or 'down'.
-        share: of patients whose measurement moved the right way on that side, in [0, 1].
+        share: of patients whose measurement moved the right way on that side, in [0, 1], of those it was made of.
+        closed: share of what the classifier's own groups differ by on that side; None where that is not known.
     """
 
     side: str
     direction: str
     share: float
+    closed: float | None = None
 
 
 def by_side(metrics: Mapping[str, Any], name: str) -> list[SideMoved]:
@@ -33,12 +35,14 @@ def by_side(metrics: Mapping[str, Any], name: str) -> list[SideMoved]:
         metrics: ``metrics.json``, of which ``clinical.<name>.<side>.<direction>.moved_right`` is read.
         name: the measurement, such as 'scp'.
     """
-    found = [
-        (side, direction, number_at(metrics, f"clinical.{name}.{side}.{direction}.moved_right"))
-        for direction in DIRECTIONS
-        for side in SIDES
-    ]
-    return [SideMoved(side, direction, share) for side, direction, share in found if share is not None]
+    found = []
+    for direction in DIRECTIONS:
+        for side in SIDES:
+            place = f"clinical.{name}.{side}.{direction}"
+            share = number_at(metrics, f"{place}.moved_right")
+            if share is not None:
+                found.append(SideMoved(side, direction, share, number_at(metrics, f"{place}.gap_closed")))
+    return found
 
 
 def weaker_side(metrics: Mapping[str, Any], name: str) -> SideMoved | None:
@@ -47,11 +51,11 @@ def weaker_side(metrics: Mapping[str, Any], name: str) -> SideMoved | None:
 
 
 def sides_in_words(metrics: Mapping[str, Any], name: str) -> str:
-    """'Moved the right way, asked for the finding: 62% of the left and 100% of the right recesses; ...'; '' if none."""
+    """'Moved the right way, asked for the finding: 62% of the left and 100% of the right recesses found.', or ''."""
     parts = []
     for direction in DIRECTIONS:
         known = [each for each in by_side(metrics, name) if each.direction == direction]
         if known:
             shares = " and ".join(f"{each.share:.0%} of the {each.side}" for each in known)
-            parts.append(f"{ASKED[direction]}: {shares} recesses")
+            parts.append(f"{ASKED[direction]}: {shares} recesses found")
     return f"Moved the right way, {'; '.join(parts)}." if parts else ""

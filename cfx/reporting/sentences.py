@@ -99,10 +99,11 @@ def _one_side(metrics: Mapping[str, Any], name: str) -> str:
     weak = weaker_side(metrics, name)
     if weak is None or weak.share >= SIDE_BAR:
         return ""
+    by = "" if weak.closed is None else f" and by {weak.closed:.0%} of what that side's groups differ by"
     nothing = ", where a side without fluid has nothing to clear" if weak.direction == "down" else ""
     return (
         f" That holds of both sides together; one alone does not always follow: {ASKED[weak.direction]}, the "
-        f"patient's {weak.side} moved the right way in {weak.share:.0%} of the patients{nothing}."
+        f"patient's {weak.side} moved the right way in {weak.share:.0%} of those measured{by}{nothing}."
     )
 
 

@@ -149,10 +149,8 @@ def test_verdicts_go_by_the_recess(judged: Any) -> None:
     rows, metrics = judged
     moved = extremes(rows, "up")
     reasons = set(", ".join(moved["verdict"].str.partition(": ")[2]).split(", "))
-    assert reasons == {
-        "thorax width changes",
-        "device lost",
-    }  # both are so in this toy; none is of the recess or the CTR
+    # some lose a device; the thorax is not judged where fluid may cut it, and the CTR is not what the task is read by
+    assert reasons == {"", "device lost"}
     lost = moved["devices_found"] > moved["devices_found_kept"]
     assert moved["verdict"].str.contains("device lost").tolist() == lost.tolist()
     nothing = metrics["controls"]["nothing"]

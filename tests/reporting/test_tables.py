@@ -190,11 +190,11 @@ def test_a_side_that_does_not_follow_is_named_in_the_verdict(effusion: dict[str,
     said = verdict(effusion_run(effusion))
     assert said.tone == "mixed" and "a recess blunts" in said.sentence
     assert (
-        "asked for the finding, the patient's left moved the right way in 62% of the patients."
+        "asked for the finding, the patient's left moved the right way in 62% of those measured and by 70%"
         in said.sentence
     )
     assert (
-        "asked for the finding: 62% of the left and 100% of the right recesses; asked to take it"
+        "asked for the finding: 62% of the left and 100% of the right recesses found; asked to take it"
         in said.detail
     )
     assert "82% of the left and 78% of the right recesses" in said.detail
@@ -205,8 +205,8 @@ def test_a_side_that_does_not_follow_is_named_in_the_verdict(effusion: dict[str,
 def test_the_weaker_side_may_be_the_one_that_is_cleared(effusion: dict[str, Any]) -> None:
     effusion["clinical"]["scp"]["left"]["up"]["moved_right"] = 0.99
     assert (
-        "right moved the right way in 78% of the patients, where a side without fluid has nothing to clear."
-        in (verdict(effusion_run(effusion)).sentence)
+        "right moved the right way in 78% of those measured and by 70% of what that side's groups differ by, "
+        "where a side without fluid has nothing to clear." in (verdict(effusion_run(effusion)).sentence)
     )
 
 
