@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 PICTURES = ("progression", "difference", "outlines", "gif", "mp4")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+ENDS = (0.0, 1.0)
+"""Drawn at full resolution unless told otherwise; those of them that are asked for."""
+FINDS = 0.8
+"""Average precision from which on a detector is taken to find a class of devices."""
 
 
 def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "Tools":
@@ -53,7 +57,10 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     segmenter = loaded.judge or loaded.segmenter
     if segmenter is None:
         raise BadValue(
-            "run", str(loaded.run.path), "has no segmenter to measure with", "train it with anatomy=trained"
+            "run",
+            str(loaded.run.path),
+            "has no segmenter to measure with: it is not finished, or was trained without",
+            "go on with the command that trained it, or train with anatomy=trained",
         )
     familiar = Familiarity.load(loaded.run)
     threshold, threshold_source = threshold_of(loaded)
@@ -85,6 +92,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
         read_by=read_by,
         floor=floor_of(loaded, read_by),
         finder=finder,
+        overlooked=overlooked_by(loaded) if finder is not None else (),
     )
 
 
@@ -118,6 +126,17 @@ def finder_of(loaded: "LoadedRun") -> "Finder | None":
         return None
     apart = is_phantom(loaded.finder_data) and not is_phantom(loaded.config["data"])
     return None if apart else loaded.finder
+
+
+def overlooked_by(loaded: "LoadedRun") -> tuple[str, ...]:
+    """Return the classes of devices that the run's detector is not known to find, by its own evaluation."""
+    from cfx.metrics.boxes import DEVICES as CLASSES
+    from cfx.reporting.run_files import number_at
+
+    measured = loaded.run.evaluation
+    metrics = measured.metrics() if measured.done else {}
+    found = {name: number_at(metrics, f"detector.by_class.{name}") for name in CLASSES}
+    return tuple(name for name, precision in found.items() if precision is None or precision < FINDS)
 
 
 def read_by_of(task: Mapping[str, Any], detects: bool) -> str | None:
@@ -183,9 +202,11 @@ def settings_of(config: DictConfig) -> "Settings":
     for key in ("mark", "overwrite", "force", "invert", "dicom"):
         if not isinstance(config[key], bool):
             raise BadValue(key, config[key], "is neither true nor false", f"write {key}=true or {key}=false")
+    targets = numbers_of("targets", config.targets)
+    large = numbers_of("full_resolution", config.full_resolution)
     return Settings(
-        targets=numbers_of("targets", config.targets),
-        full_resolution=numbers_of("full_resolution", config.full_resolution),
+        targets=targets,
+        full_resolution=large if large != ENDS else tuple(set(ENDS) & set(targets)),
         mark=config.mark,
         overwrite=config.overwrite,
         batch=config.batch,

@@ -12,6 +12,7 @@ from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.data.dataset import ChestXrayDataset
 from cfx.data.splits import has_official
+from cfx.errors import BadValue
 from cfx.evaluation import parts
 from cfx.evaluation.detecting import detector_section
 from cfx.evaluation.examples import write_examples
@@ -122,13 +123,17 @@ def evaluate_into(
     table = dataset.table
     settings = settings_of(node, config, smoke)
     finding = config["task"]["finding"]
+    judge = loaded.judge or loaded.segmenter
+    if judge is None:
+        problem = "has no segmenter to measure with: it is not finished, or was trained without"
+        raise BadValue("run", str(loaded.run.path), problem, "go on with the command that trained it")
     familiar = Familiarity.load(loaded.run)
     rows, metrics = evaluate(
         loaded.explainer,
         loaded.blackbox,
         table,
         dataset,
-        judge=loaded.judge or loaded.segmenter,
+        judge=judge,
         task=read(Task, config["task"], "task"),
         transfer=loaded.transfer,
         transfer_threshold=loaded.threshold,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+import cfx
 from cfx.cli import verb
 from cfx.errors import BadValue
 
@@ -37,6 +38,10 @@ def main(config: DictConfig) -> None:
         problem = f"is a run of model={model.get('name')}, which draws nothing that a report could show"
         raise BadValue(
             "run", str(run.path), problem, "read its evaluation/metrics.json, or give an explainer's run"
+        )
+    if not config.output and run.path.is_relative_to(Path(cfx.__file__).resolve().parent):
+        raise BadValue(
+            "run", str(config.run), "lies in the installed package", "copy its folder, give run=COPY"
         )
     place = Evaluation(Path(str(config.output))) if config.output else run.evaluation
     print(write_report(run, place).summary)

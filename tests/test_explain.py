@@ -280,7 +280,32 @@ def test_the_numbers_name_the_thresholds_that_the_verdict_went_by(
     (made.run.part("familiarity").weights_file).unlink()
     assert run_it(monkeypatch, *arguments) == 0
     found = json.loads((tmp_path / "out" / "one" / "numbers.json").read_text())["thresholds"]
-    assert found == {"transfer": None, "familiarity": None}
+    assert found == {"transfer": None, "familiarity": None, "thorax_change": 0.04, "old_border_left": 0.4}
+
+
+def test_ends_that_are_not_asked_for_are_not_drawn_at_full_resolution(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device: loaded(tmp_path / "run"))
+    picture(tmp_path / "one.png")
+    arguments = ("run=run", "input=one.png", "pictures=[]")
+    assert run_it(monkeypatch, *arguments, "output=out", "targets=[0.5]") == 0
+    assert run_it(monkeypatch, *arguments, "output=other", "targets=[0.5]", "full_resolution=[0.7]") == 2
+    assert "full_resolution" in capsys.readouterr().err
+
+
+def test_devices_that_a_detector_misses_are_not_called_checked(tmp_path: Path) -> None:
+    made = loaded(tmp_path / "run")
+    made.run = Run.create(tmp_path / "run")
+    made.config = {"data": {"size": 16, **PHANTOM}, "task": {"measurement": "recess", "direction": "down"}}
+    made.finder, made.finder_data = object(), PHANTOM
+    assert cfx.explain.tools_of(made).overlooked == ("pacemaker", "line", "tube")
+    found = {"pacemaker": 0.99, "line": 0.34, "tube": None}
+    made.run.evaluation.write_metrics({"detector": {"by_class": found}})
+    tools = cfx.explain.tools_of(made)
+    assert tools.overlooked == ("line", "tube")
+    assert "whether lines and tubes stay (the detector misses too many)" in tools.not_checked
 
 
 def test_a_threshold_that_nobody_chose_is_warned_of(

@@ -47,6 +47,7 @@ def test_it_writes_the_page_and_prints_the_summary(
         (["run=[run,gone]"], "run='gone': there is no such folder"),
         (["run=[run,run]"], "is named twice"),
         (["multirun=run"], "no finished multirun"),
+        (["run=pretrained/nih_cardiomegaly"], "lies in the installed package"),
         (["multirun=run", "run=run"], "runs are named already"),
     ],
 )

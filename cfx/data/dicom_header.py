@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,16 @@ def header_problem(path: Path, views: Collection[str] = (), argument: str = "inp
         return None
     with quiet():
         return problem_of(open_dicom(path, argument, pixels=False), views)
+
+
+def content_problem(content: bytes, name: str, views: Collection[str] = ()) -> str | None:
+    """`header_problem` of a DICOM file's content; `name` is what it is called in an error's text.
+
+    Raises:
+        BadImage: as there.
+    """
+    with quiet():
+        return problem_of(open_dicom(BytesIO(content), "input", name, pixels=False), views)
 
 
 def problem_of(dataset: Any, views: Collection[str] = ()) -> str | None:

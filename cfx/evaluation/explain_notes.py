@@ -2,6 +2,7 @@
 
 from cfx.evaluation.explained import AT_FULL, Reading, Step
 from cfx.evaluation.reading_words import label_of, written
+from cfx.metrics.clinical import READING_FLOOR
 
 SIDES = ("left", "right")
 
@@ -42,22 +43,38 @@ def recess_gone(step: Step, before: Reading, read_by: str | None) -> str:
     return f"{what}: what was drawn may have filled it" if step.target > before.posterior else what
 
 
-def seen_sharper(step: Step, read_by: str | None) -> str:
-    """A note with what was read at the original's resolution, where the verdict goes by it alone."""
-    if step.full is None or not any(reason.endswith(AT_FULL) for reason in step.reasons):
+def seen_sharper(step: Step, read_by: str | None, floor: float) -> str:
+    """A note with what was read at the original's resolution, where the verdict goes by it alone or it reads otherwise.
+
+    Args:
+        step: the picture that the verdict is about.
+        read_by: what the task is read by.
+        floor: least shift of that which is called a change.
+    """
+    if step.full is None:
         return ""
     reading = step.full.reading
+    known, again = step.reading.measured(read_by), reading.measured(read_by)
+    apart = known is not None and again is not None and abs(again - known) >= floor > 0
+    if not apart and not any(reason.endswith(AT_FULL) for reason in step.reasons):
+        return ""
     parts = (f"posterior {reading.posterior:.2f}", written(read_by, reading.measured(read_by)))
     return f"the picture at full resolution has {', '.join(part for part in parts if part)}"
+
+
+def heart_moves(step: Step, redrawn: Reading, read_by: str | None) -> str:
+    """A note where the CTR moves by more than two readers differ, and is not what the task is read by."""
+    if read_by == "ctr" or redrawn.ctr is None or step.reading.ctr is None:
+        return ""
+    move = step.reading.ctr - redrawn.ctr
+    return "" if abs(move) < READING_FLOOR else f"CTR changes by {move:+.2f}, which was not asked for"
 
 
 def border_unknown(step: Step, sharper: bool) -> str:
     """A note where a sharp picture was drawn and nothing tells whether the old heart border shows through."""
     if not sharper or step.border_left is not None:
         return ""
-    return (
-        "the heart moves too little to tell whether its old border shows through: look for a double contour"
-    )
+    return "old and new heart border lie too close to tell whether the old one shows through: look for a double contour"
 
 
 def limits_told(steps: tuple[Step, ...]) -> str:

@@ -14,6 +14,7 @@ from cfx.errors import BadValue, UnknownChoice, nearest
 from cfx.evaluation.detecting import Finder
 from cfx.evaluation.explained import Explained
 from cfx.evaluation.familiarity import ACCEPTED
+from cfx.evaluation.verdict import BORDER_LEFT, THORAX_CHANGE
 from cfx.explainers.base import Explainer
 from cfx.metrics.clinical import READING_FLOOR
 
@@ -54,7 +55,8 @@ class Tools:
         read_by: what the task is read by, `ctr`, `scp` or `haze` (see `Reading.measured`); None where no verdict
             depends on a measurement.
         floor: least shift of that on one picture that is called a change; 0 where none is known.
-        finder: detector of costophrenic recesses, or None.
+        finder: detector of devices and costophrenic recesses, or None.
+        overlooked: classes of devices that it is not known to find.
         direction: 1 where what the task is read by rises with the finding, -1 where it falls, 0 where it tells nothing
             of it.
 
@@ -77,6 +79,7 @@ class Tools:
     read_by: str | None = "ctr"
     floor: float = READING_FLOOR
     finder: Finder | None = None
+    overlooked: tuple[str, ...] = ()
 
     @property
     def not_checked(self) -> tuple[str, ...]:
@@ -86,7 +89,11 @@ class Tools:
             "whether an independent classifier agrees (none)": self.transfer,
             "whether the picture is like the training data (not known)": self.familiar,
         }
-        return tuple(what for what, part in lacking.items() if part is None)
+        missing = [what for what, part in lacking.items() if part is None]
+        if self.finder is not None and self.overlooked:
+            kinds = " and ".join(f"{name}s" for name in self.overlooked)
+            missing.append(f"whether {kinds} stay (the detector misses too many)")
+        return tuple(missing)
 
     @property
     def files(self) -> dict[str, Draw]:
@@ -170,7 +177,8 @@ def thresholds(tools: Tools) -> dict[str, Any]:
         `transfer`: `value`, the posterior from which on the independent classifier calls the finding, and `source`, a
         value of `THRESHOLD_SOURCES`; None without such a classifier. `familiarity`: `q` and `t_squared`, above either
         of which a picture is unlike the training data (see `cfx.evaluation.familiarity`), and `source`; None where the
-        run can not tell.
+        run can not tell. `thorax_change` and `old_border_left`, above which a picture is not interpreted (see
+        `cfx.evaluation.verdict`).
     """
     transfer, familiarity = None, None
     if tools.transfer is not None:
@@ -179,7 +187,8 @@ def thresholds(tools: Tools) -> dict[str, Any]:
         q, t_squared = tools.limits
         source = f"{ACCEPTED:.0%} of the run's validation pictures lie under each"
         familiarity = {"q": q, "t_squared": t_squared, "source": source}
-    return {"transfer": transfer, "familiarity": familiarity}
+    own = {"thorax_change": THORAX_CHANGE, "old_border_left": BORDER_LEFT}
+    return {"transfer": transfer, "familiarity": familiarity, **own}
 
 
 def about(tools: Tools, settings: Settings) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cfx.data.reading import Float, bytes_to_tensor, to_bytes, to_square
 from cfx.evaluation.detecting import find_all
-from cfx.evaluation.explain_notes import border_unknown, recess_gone, seen_sharper, wrong_way
+from cfx.evaluation.explain_notes import border_unknown, heart_moves, recess_gone, seen_sharper, wrong_way
 from cfx.evaluation.explain_tools import Tools
 from cfx.evaluation.explained import (
     AT_FULL,
@@ -334,7 +334,8 @@ def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: An
     )
     notes += [
         recess_gone(end, drawn.before, read_by),
-        seen_sharper(end, read_by),
+        heart_moves(end, drawn.redrawn, read_by),
+        seen_sharper(end, read_by, tools.floor),
         border_unknown(end, sharper),
     ]
     return Explained(

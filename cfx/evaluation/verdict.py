@@ -83,7 +83,7 @@ def verdicts(
             np.abs(move) < floor,
             np.isfinite(other) & ((other >= threshold) != (after >= 0.5)),
             none | (not made),
-            np.abs(_known(thorax_change, len(target))) > THORAX_CHANGE,
+            (np.abs(_known(thorax_change, len(target))) > THORAX_CHANGE) & ~(np.isnan(move) & made),
             _known(devices_lost, len(target)) > 0,
             _known(border_left, len(target)) > BORDER_LEFT,
         )

@@ -56,7 +56,11 @@
       if (window.matchMedia("(max-width: 60rem)").matches) at("main").scrollIntoView({ block: "start" });
       at("knob").querySelector("input[type=range]").focus({ preventScroll: true });
     } catch (error) {
-      if (mine === turn) say(error.message);
+      if (mine === turn) {
+        // The last patient's picture must not stand under another one's refusal.
+        at("result").hidden = true;
+        say(error.message);
+      }
     } finally {
       if (mine === turn) {
         at("busy").hidden = true;

@@ -40,6 +40,21 @@ def _overlay(overlay: Overlay, read_by: str | None) -> dict[str, Any]:
     return found if read_by == "ctr" else {**found, "lines": {}}
 
 
+def _told(shown: Shown, index: int) -> str:
+    """The verdict on a step in plain words, with the notes where it is the step that they are about."""
+    explained = shown.explained
+    said = [
+        plain_verdict(
+            shown.reasons[index], explained.steps[index].reading.transfer is not None, explained.read_by
+        )
+    ]
+    if index == explained.end:
+        said += [f"Note: {note}." for note in explained.notes]
+    missing = explained.about.get("not_checked") or ()
+    said += [f"Not checked: {'; '.join(missing)}."] if missing else []
+    return " ".join(said)
+
+
 def progression_json(shown: Shown) -> dict[str, Any]:
     """The progression as the widget takes it (see `progression.js`): numbers, pictures as data URIs, outlines.
 
@@ -70,7 +85,7 @@ def progression_json(shown: Shown) -> dict[str, Any]:
                 "change": change_uri(original, small[index], scale),
                 "verdict": {
                     "ok": not reasons,
-                    "text": plain_verdict(reasons, step.reading.transfer is not None, read_by),
+                    "text": _told(shown, index),
                 },
                 **_overlay(shown.overlays[index + 1], read_by),
             }

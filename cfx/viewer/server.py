@@ -144,7 +144,7 @@ class Viewer:
     async def upload(self, request: Request) -> Response:
         """The progression of a file that was dropped."""
         name, content = await receive(request, self.limits.upload)
-        image = await self.bench.work(decode, name, content)
+        image = await self.bench.work(decode, name, content, self.tools.views)
         return await self._answer(name, image)
 
     async def _answer(self, name: str, image: Float) -> Response:

@@ -1,9 +1,12 @@
 """A dropped file: told by its bytes, held in memory, refused in words where it is too large or no X-ray."""
 
+from collections.abc import Collection
+
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from cfx.data.dicom_header import content_problem
 from cfx.data.reading import Float, read_content
 from cfx.errors import BadImage
 
@@ -84,8 +87,13 @@ async def receive(request: Request, most: int) -> tuple[str, bytes]:
     return (file.filename or "picture")[-120:].rpartition("/")[2].rpartition("\\")[2], content
 
 
-def decode(name: str, content: bytes) -> Float:
+def decode(name: str, content: bytes, views: Collection[str] = ()) -> Float:
     """The picture in a file's content, grey (H, W) in [0, 1].
+
+    Args:
+        name: what it is called in an answer.
+        content: of the file.
+        views: of the run, against which a DICOM header is held as `cfx.explain` does; empty: any.
 
     Raises:
         Refused: 415 where it is no PNG, JPEG or DICOM, 422 where it is one but cannot be used.
@@ -101,9 +109,12 @@ def decode(name: str, content: bytes) -> Float:
             415, f"{name} is deflated DICOM, which is not read here. Store it uncompressed or as JPEG."
         )
     try:
+        problem = content_problem(content, name, views) if kind == "DICOM" else None
         image = read_content(content, name, "input")
     except BadImage as error:
         raise Refused(422, f"{name}: {error.problem}. {error.remedy.capitalize()}.") from error
+    if problem is not None:
+        raise Refused(422, f"{name} is not explained: {problem}.")
     if min(image.shape) < _SHORTEST_SIDE:
         height, width = image.shape
         raise Refused(422, f"{name} has {width} x {height} pixels, too few to show a chest.")

@@ -60,6 +60,9 @@ def test_where_nothing_is_measured_nothing_may_be_interpreted() -> None:
     ],
 )
 def test_what_should_stay_and_what_should_go(name: str, good: float, bad: float, reason: str) -> None:
+    blind = [np.array([value]) for value in (1.0, 0.97, 0.45, np.nan)]
+    if reason == v.THORAX:  # of what could not be measured nothing else is said
+        assert v.verdicts(*blind, thorax_change=np.array([0.5])) == [f"do not interpret: {v.NOT_MADE}"]
     three = [np.full(3, value) for value in (1.0, 0.97, 0.45, 0.56)]
     found = v.verdicts(*three, **{name: np.array([good, bad, np.nan])})
     assert found == [v.INTERPRET, f"do not interpret: {reason}", v.INTERPRET]

@@ -85,7 +85,18 @@ def test_a_sharper_picture_of_which_the_black_box_says_something_else_is_not_int
     monkeypatch.setattr("cfx.viewer.progression._posteriors", lambda pictures, tools: [0.6] * len(pictures))
     shown = show(grey(300, 240), "x", tools, (0.1, 0.5, 0.9))
     assert shown.reasons[2] == (*plain.reasons[2], "target missed at full resolution")
-    assert "of the sharper picture" in progression_json(shown)["steps"][2]["verdict"]["text"]
+    told = [step["verdict"]["text"] for step in progression_json(shown)["steps"]]
+    assert "of the sharper picture" in told[2]
+    assert all("Not checked: whether devices stay" in text for text in told)
+
+
+def test_the_notes_stand_beside_the_verdict_that_they_are_about(tools: Tools) -> None:
+    shown = show(grey(300, 240), "x", tools, (0.1, 0.5, 0.9))
+    noted = replace(shown, explained=replace(shown.explained, notes=("something to know",)))
+    told = [step["verdict"]["text"] for step in progression_json(noted)["steps"]]
+    assert ["Note: something to know." in text for text in told] == [
+        index == shown.explained.end for index in range(3)
+    ]
 
 
 def test_a_picture_of_the_runs_own_size_is_shown_as_it_was_scored(tools: Tools) -> None:

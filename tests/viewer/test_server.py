@@ -62,6 +62,13 @@ def test_monochrome1_is_turned_bone_white(client: TestClient) -> None:
         (encoded(chest())[:200], "cut.png", 422, "can not be decoded"),
         (b"\0" * 128 + b"DICM" + b"\0" * 40, "broken.dcm", 422, "it holds no pixels"),
         (encoded(chest(8, 8)), "tiny.png", 422, "too few to show a chest"),
+        (dicom(chest(), Modality="CT"), "slice.dcm", 422, "Modality=CT, which is no radiograph"),
+        (
+            dicom(chest(), BodyPartExamined="KNEE"),
+            "knee.dcm",
+            422,
+            "BodyPartExamined=KNEE, which is no chest",
+        ),
         (b"\0" * 128 + b"DICM" + b"1.2.840.10008.1.2.1.99", "bomb.dcm", 415, "deflated DICOM"),
         (b"x" * 300_000, "large.png", 413, "larger than 0.19"),
     ],

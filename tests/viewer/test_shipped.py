@@ -31,9 +31,12 @@ def test_the_shipped_weights_draw_a_phantom(shipped: TestClient) -> None:
 def test_real_dicom_files_are_drawn_and_measured(shipped: TestClient, real_data: Path) -> None:
     files = sorted((real_data / "dicom").glob("*.dcm"))
     assert files
-    measured = 0
+    measured = refused = 0
     for file in files:
         answer = shipped.post("/api/upload", files={"file": (file.name, file.read_bytes())})
+        if answer.status_code == 422:
+            refused += "its header says" in answer.text
+            continue
         assert answer.status_code == 200, (file.name, answer.text)
         told = answer.json()
         measured += told["original"]["measured"] is not None and set(told["original"]["lines"]) == {
@@ -41,4 +44,5 @@ def test_real_dicom_files_are_drawn_and_measured(shipped: TestClient, real_data:
             "thorax",
         }
         assert "PatientName" not in answer.text
-    assert measured >= len(files) - 2  # two were put there with another body part
+    assert refused == 2  # they were put there with another modality or body part
+    assert measured == len(files) - refused

@@ -83,8 +83,8 @@ def encoded(pixels: npt.NDArray[np.uint8], kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def dicom(pixels: npt.NDArray[np.uint8], kind: str = "MONOCHROME2") -> bytes:
-    """A single-frame DICOM file's content, 16 bits stored."""
+def dicom(pixels: npt.NDArray[np.uint8], kind: str = "MONOCHROME2", **header: str) -> bytes:
+    """A single-frame DICOM file's content, 16 bits stored, with further keywords of its header."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -92,6 +92,8 @@ def dicom(pixels: npt.NDArray[np.uint8], kind: str = "MONOCHROME2") -> bytes:
     made = FileDataset("x.dcm", {}, file_meta=meta, preamble=b"\0" * 128)
     made.SOPClassUID, made.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     made.PatientName, made.PatientID = "Secret^Name", "4711"
+    for keyword, value in header.items():
+        setattr(made, keyword, value)
     made.Rows, made.Columns = pixels.shape
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, kind
     made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
