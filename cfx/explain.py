@@ -44,6 +44,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     Raises:
         BadValue: the run has no segmenter, so that nothing could be measured.
     """
+    from cfx.chain import is_phantom
     from cfx.evaluation.explain_tools import Tools
     from cfx.evaluation.familiarity import Familiarity
     from cfx.reporting.explained_figure import draw_difference, draw_explained
@@ -93,6 +94,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
         floor=floor_of(loaded, read_by),
         finder=finder,
         overlooked=overlooked_by(loaded) if finder is not None else (),
+        synthetic="source" in loaded.config["data"] and is_phantom(loaded.config["data"]),
     )
 
 

@@ -347,6 +347,7 @@ def test_a_verdict_goes_by_what_the_task_is_read_by_and_a_phantom_detector_score
     assert tools.read_by == read_by
     assert (tools.finder is not None) == (trained_on is data)
     assert tools.direction == 1
+    assert any("phantoms alone" in what for what in tools.not_checked) == (data is PHANTOM)
 
 
 def test_lung_haze_has_a_reading_floor_only_where_an_evaluation_measured_it(tmp_path: Path) -> None:

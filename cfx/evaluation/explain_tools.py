@@ -57,6 +57,7 @@ class Tools:
         floor: least shift of that on one picture that is called a change; 0 where none is known.
         finder: detector of devices and costophrenic recesses, or None.
         overlooked: classes of devices that it is not known to find.
+        synthetic: whether the run was trained on phantoms, so that what it says of an X-ray means nothing.
         direction: 1 where what the task is read by rises with the finding, -1 where it falls, 0 where it tells nothing
             of it.
 
@@ -80,6 +81,7 @@ class Tools:
     floor: float = READING_FLOOR
     finder: Finder | None = None
     overlooked: tuple[str, ...] = ()
+    synthetic: bool = False
 
     @property
     def not_checked(self) -> tuple[str, ...]:
@@ -93,6 +95,8 @@ class Tools:
         if self.finder is not None and self.overlooked:
             kinds = " and ".join(f"{name}s" for name in self.overlooked)
             missing.append(f"whether {kinds} stay (the detector misses too many)")
+        if self.synthetic:
+            missing.append("whether an X-ray means anything to this run (it knows phantoms alone)")
         return tuple(missing)
 
     @property
