@@ -33,7 +33,7 @@ MEASURES = {
         "SCP",
         "Healthy costophrenic recess",
         "the detector's score of a healthy recess, the mean of both sides",
-        "no smaller change of one picture is called one",
+        "the same picture measured again differs by about this much",
     ),
     "haze": Measure(
         "lung haze",
