@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 PICTURES = ("progression", "difference", "outlines", "gif", "mp4")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-ENDS = (0.0, 1.0)
-"""Drawn at full resolution unless told otherwise; those of them that are asked for."""
+ENDS = "ends"
+"""As `full_resolution`: the lowest and the highest target."""
 FINDS = 0.8
 """Average precision from which on a detector is taken to find a class of devices."""
 
@@ -47,6 +47,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     from cfx.chain import is_phantom
     from cfx.evaluation.explain_tools import Tools
     from cfx.evaluation.familiarity import Familiarity
+    from cfx.loading import measuring_segmenter
     from cfx.reporting.explained_figure import draw_difference, draw_explained
     from cfx.reporting.film import draw_gif, draw_mp4, video_problem
     from cfx.reporting.outlines_figure import draw_outlines
@@ -54,15 +55,6 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     def wanted(name: str) -> bool:
         return pictures is None or name in pictures
 
-    # The evaluation segmenter has seen no picture that the loss used, so its reading is the one to report.
-    segmenter = loaded.judge or loaded.segmenter
-    if segmenter is None:
-        raise BadValue(
-            "run",
-            str(loaded.run.path),
-            "has no segmenter to measure with: it is not finished, or was trained without",
-            "go on with the command that trained it, or train with anatomy=trained",
-        )
     familiar = Familiarity.load(loaded.run)
     threshold, threshold_source = threshold_of(loaded)
     task = loaded.config.get("task") or {}
@@ -78,7 +70,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     return Tools(
         explainer=loaded.explainer,
         blackbox=loaded.blackbox,
-        segmenter=segmenter,
+        segmenter=measuring_segmenter(loaded),
         transfer=loaded.transfer,
         size=int(loaded.config["data"]["size"]),
         run=loaded.run.name,
@@ -94,7 +86,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
         floor=floor_of(loaded, read_by),
         finder=finder,
         overlooked=overlooked_by(loaded) if finder is not None else (),
-        synthetic="source" in loaded.config["data"] and is_phantom(loaded.config["data"]),
+        synthetic=is_phantom(loaded.config["data"]),
     )
 
 
@@ -205,10 +197,11 @@ def settings_of(config: DictConfig) -> "Settings":
         if not isinstance(config[key], bool):
             raise BadValue(key, config[key], "is neither true nor false", f"write {key}=true or {key}=false")
     targets = numbers_of("targets", config.targets)
-    large = numbers_of("full_resolution", config.full_resolution)
+    ends = config.full_resolution == ENDS
+    large = (min(targets), max(targets)) if ends and targets else ()
     return Settings(
         targets=targets,
-        full_resolution=large if large != ENDS else tuple(set(ENDS) & set(targets)),
+        full_resolution=large if ends else numbers_of("full_resolution", config.full_resolution),
         mark=config.mark,
         overwrite=config.overwrite,
         batch=config.batch,

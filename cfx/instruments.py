@@ -15,7 +15,15 @@ from cfx.classifiers.exported import from_exported
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
 from cfx.errors import MissingPath
 from cfx.evaluation.familiarity import Familiarity
-from cfx.loading import LoadedRun, box_settings, check_given, exported_file, load_segmenter, with_path
+from cfx.loading import (
+    LoadedRun,
+    box_settings,
+    check_given,
+    exported_file,
+    load_segmenter,
+    measuring_segmenter,
+    with_path,
+)
 from cfx.runs import Run
 
 
@@ -42,13 +50,9 @@ def instruments_of_run(loaded: LoadedRun, device: str) -> Instruments:
     """Return what a run's own counterfactuals are measured with.
 
     Raises:
-        MissingPath: the run has no segmenter.
+        BadValue: the run has no segmenter.
     """
-    judge = loaded.judge or loaded.segmenter
-    if judge is None:
-        raise MissingPath(
-            "run", str(loaded.run.path), "has no segmenter to measure with", "give another run=FOLDER"
-        )
+    judge = measuring_segmenter(loaded)
     familiar = Familiarity.load(loaded.run)
     return Instruments(
         loaded.blackbox,

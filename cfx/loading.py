@@ -74,6 +74,20 @@ class LoadedRun:
         return replace(self, explainer=made, config=config)
 
 
+def measuring_segmenter(loaded: LoadedRun) -> Any:
+    """Return the segmenter that measures: the evaluation's own, which no loss has seen, else that of the loss.
+
+    Raises:
+        BadValue: the run has neither, so that nothing could be measured.
+    """
+    found = loaded.judge or loaded.segmenter
+    if found is None:
+        problem = "has no segmenter to measure with: it is not finished, or was trained without"
+        remedy = "go on with the command that trained it, or train with anatomy=trained"
+        raise BadValue("run", str(loaded.run.path), problem, remedy)
+    return found
+
+
 def check_given(config: Config) -> list[str]:
     """Refuse a black box, segmenter or detector that is not there or does not fit, before anything is trained for it.
 

@@ -32,6 +32,8 @@ THORAX_WIDTH = 0.35
 # CTR [0.350, 0.837]: slim and emphysematous chests go down to about 0.35 and the largest hearts, with effusion around
 # them, nearly fill the chest; a heart that leaves less than a tenth of the width to both lungs together is a mistake.
 CTR = (0.25, 0.85)
+# Two readers of one image differ by this much in CTR: no smaller shift of one picture is a change.
+READING_FLOOR = 0.027
 # How far the heart may reach beyond the lungs on one side, as a share of the thoracic width [0.020]; the rest is what a
 # large heart hides of the lung beside it.
 OVERHANG = 0.10

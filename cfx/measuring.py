@@ -12,7 +12,6 @@ from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.data.dataset import ChestXrayDataset
 from cfx.data.splits import has_official
-from cfx.errors import BadValue
 from cfx.evaluation import parts
 from cfx.evaluation.detecting import detector_section
 from cfx.evaluation.examples import write_examples
@@ -29,6 +28,7 @@ from cfx.loading import (
     load_explainer,
     load_finder,
     load_segmenter,
+    measuring_segmenter,
     patient_warnings,
     refuse_phantoms,
     trained_with,
@@ -123,10 +123,7 @@ def evaluate_into(
     table = dataset.table
     settings = settings_of(node, config, smoke)
     finding = config["task"]["finding"]
-    judge = loaded.judge or loaded.segmenter
-    if judge is None:
-        problem = "has no segmenter to measure with: it is not finished, or was trained without"
-        raise BadValue("run", str(loaded.run.path), problem, "go on with the command that trained it")
+    judge = measuring_segmenter(loaded)
     familiar = Familiarity.load(loaded.run)
     rows, metrics = evaluate(
         loaded.explainer,

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-import cfx
 from cfx.cli import verb
 from cfx.errors import BadValue
 
@@ -39,7 +38,7 @@ def main(config: DictConfig) -> None:
         raise BadValue(
             "run", str(run.path), problem, "read its evaluation/metrics.json, or give an explainer's run"
         )
-    if not config.output and run.path.is_relative_to(Path(cfx.__file__).resolve().parent):
+    if not config.output and run.shipped:
         raise BadValue(
             "run", str(config.run), "lies in the installed package", "copy its folder, give run=COPY"
         )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _PRETRAINED = "pretrained/"
+_SHIPPED = Path(__file__).resolve().parent / "pretrained"
 
 
 def resolve(value: str | os.PathLike[str], argument: str = "run") -> Path:
@@ -42,12 +43,11 @@ def resolve(value: str | os.PathLike[str], argument: str = "run") -> Path:
     if path.is_dir():
         return path
     if given.startswith(_PRETRAINED):
-        shipped = Path(__file__).resolve().parent / "pretrained"
         name = given.removeprefix(_PRETRAINED).rstrip("/")
-        if name and (shipped / name).is_dir():
-            return shipped / name
+        if name and (_SHIPPED / name).is_dir():
+            return _SHIPPED / name
         names = (
-            sorted(entry.name for entry in shipped.iterdir() if entry.is_dir()) if shipped.is_dir() else []
+            sorted(entry.name for entry in _SHIPPED.iterdir() if entry.is_dir()) if _SHIPPED.is_dir() else []
         )
         near = nearest(name, names)
         remedy = f"did you mean {_PRETRAINED}{near}" if near else f"shipped are: {', '.join(names) or 'none'}"
@@ -192,6 +192,11 @@ class Run:
     def name(self) -> str:
         """The folder's name."""
         return self.path.resolve().name
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it lies in the installed package, where nothing of a user's is written."""
+        return self.path.resolve().is_relative_to(_SHIPPED)
 
     @property
     def config_file(self) -> Path:

@@ -27,13 +27,14 @@ from cfx.environment import commit, versions
 from cfx.evaluation.explain_tools import Tools
 from cfx.evaluation.explaining import draw_batch, read_pictures, small_tensor
 from cfx.evaluation.full_resolution import edit_series, shrunk
-from cfx.evaluation.ghosts import old_border_left
+from cfx.evaluation.ghosts import OldBorder
 from cfx.evaluation.judging import jitter, judge_images
 from cfx.evaluation.verdict import BORDER_LEFT, THORAX_CHANGE
 from cfx.explain import tools_of
 from cfx.files import write_json
 from cfx.loading import load_explainer
 from cfx.measurements import measure
+from experiments.several_runs import answer
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).resolve().parent
@@ -52,8 +53,8 @@ SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 def section(values: Sequence[float] | Array, bound: float) -> dict[str, Any]:
     """Quantiles of the values that there are, how many there are and are not, and the share beyond a bound.
 
-    `beyond_ci95` is the exact interval of a binomial share (Clopper and Pearson 1934), `least` and `most` its ends; a
-    patient has one picture.
+    `least` and `most` are the ends of that share's exact 95 % interval (Clopper and Pearson 1934); a patient has one
+    picture.
     """
     asked = np.asarray(values, dtype=np.float64)
     known = asked[np.isfinite(asked)]
@@ -78,11 +79,14 @@ def phantoms(folder: Path) -> tuple[dict[str, Any], list[Float]]:
         return (drawn.image[:, 0].numpy() + 1) / 2, masks[:, 0].numpy()
 
     before, old = parts(own)
-    found: dict[str, Any] = {"oracle": {}, "blended": {}, "thorax_of_fluid": {}}
+    found: dict[str, Any] = {"oracle": {}, "blended": {}}
     for name, severity in zip(WAYS, oracle.bounds(FINDING), strict=True):
         after, new = parts(oracle.render(names, FINDING, torch.full((len(names),), severity)))
         for key, pictures in (("oracle", after), ("blended", (before + after) / 2)):
-            left = [old_border_left(*each) for each in zip(before, pictures, old, new, strict=True)]
+            left = [
+                OldBorder(picture, mask).left(after_it, its_mask)
+                for picture, after_it, mask, its_mask in zip(before, pictures, old, new, strict=True)
+            ]
             found[key][name] = section(left, BORDER_LEFT)
     dry, wet = (
         measure(oracle.render(names, FLUID, torch.full((len(names),), severity)).masks.numpy()).thorax_width
@@ -113,8 +117,9 @@ def carried(tools: Tools, pictures: Sequence[Float], file: Path | None = None) -
             for name, side in known.items()
         }
         read = read_pictures(torch.stack([small_tensor(each, tools) for each in made.values()]), tools)
+        border = OldBorder(image, old[0])
         for (name, each), reading in zip(made.items(), read, strict=True):
-            left[name][way].append(old_border_left(image, each, old[0], step.reading.masks[0]))
+            left[name][way].append(border.left(each, step.reading.masks[0]))
             moved[name].append(abs(reading.posterior - step.reading.posterior))
         shown.append((left["plain"][way][-1], image, made))
     if file is not None:
@@ -163,22 +168,22 @@ def thorax_repeat(tools: Tools, folder: Path) -> dict[str, Any]:
     return section(np.abs(second / first - 1), THORAX_CHANGE)
 
 
-def main(arguments: list[str]) -> int:
-    """Measure, freeze and draw; exit code 2 where no study or run is named."""
-    if len(arguments) != 2:
-        print(__doc__, file=sys.stderr)
-        return 2
+def work(arguments: list[str]) -> None:
+    """Measure a run, freeze and draw into the study named first."""
     torch.set_num_threads(1)
+    made_by = {
+        "commit": commit(),
+        "seed": SEED,
+        "device": "cpu",
+        **versions(),
+    }  # before a figure is drawn anew
     folder = ROOT / arguments[0]
     folder.mkdir(exist_ok=True)
     phantom, pictures = phantoms(Path(arguments[1]).resolve().parent / "phantom")
     tools = tools_of(load_explainer(arguments[1]), [])
     phantom["edit"] = carried(tools, pictures)
-    found: dict[str, Any] = {
-        "schema": 1,
-        "bounds": {"border_left": BORDER_LEFT, "thorax_change": THORAX_CHANGE},
-    }
-    found |= {"phantom": phantom, "run": tools.run}
+    bounds = {"border_left": BORDER_LEFT, "thorax_change": THORAX_CHANGE}
+    found: dict[str, Any] = {"schema": 1, "bounds": bounds, "phantom": phantom, "run": tools.run}
     real = os.environ.get("CFX_REAL_DATA")
     if real:
         shipped = tools_of(load_explainer(SHIPPED), [])
@@ -186,10 +191,13 @@ def main(arguments: list[str]) -> int:
         images = [read_image(path) for path in radiographs]
         found["wingspan_ctr"] = carried(shipped, images, folder / "old_border.png")
         found["thorax_repeat"] = thorax_repeat(shipped, Path(real) / "nih_cxr14")
-    found["environment"] = {"commit": commit(), "seed": SEED, "device": "cpu", **versions()}
-    write_json(folder / "metrics.json", found)
+    write_json(folder / "metrics.json", found | {"environment": made_by})
     print(folder / "metrics.json")
-    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """See `answer`."""
+    return answer(work, arguments, __doc__)
 
 
 if __name__ == "__main__":

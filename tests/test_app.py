@@ -35,11 +35,15 @@ class Still(Explainer):
         return Counterfactual(images, targets, torch.full_like(targets, 0.5))
 
 
+XRAYS = {"source": {"_target_": "cfx.data.nih_cxr14.NihCxr14"}}
+
+
 def loaded(path: Path) -> SimpleNamespace:
     """What `load_explainer` returns, without any weights on disk."""
     empty = lambda images: torch.zeros(len(images), 3, 16, 16)  # noqa: E731
     return SimpleNamespace(
-        run=Run(path), config={"data": {"size": 16}}, explainer=Still(), blackbox=BlackBox(Mean(), finding="Edema"),
+        run=Run(path), config={"data": {"size": 16, **XRAYS}}, explainer=Still(),
+        blackbox=BlackBox(Mean(), finding="Edema"),
         segmenter=empty, judge=None, transfer=None, finder=None, finder_data=None,
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ import cfx.loading
 from cfx.anatomy.networks import UNet
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.networks import SmallNet
+from cfx.errors import BadValue
 from cfx.evaluation.summary import KEYS
 from cfx.runs import Run
 
@@ -159,7 +160,7 @@ def test_a_bad_table_stops_before_anything_is_written(
 
 def test_a_run_without_a_segmenter_can_not_score(tmp_path: Path) -> None:
     loaded: Any = SimpleNamespace(judge=None, segmenter=None, run=Run(tmp_path))
-    with pytest.raises(cfx.instruments.MissingPath, match="has no segmenter"):
+    with pytest.raises(BadValue, match="has no segmenter"):
         cfx.instruments.instruments_of_run(loaded, "cpu")
 
 

@@ -18,7 +18,7 @@ import cfx.loading
 from cfx.classifiers.blackbox import BlackBox
 from cfx.evaluation.familiarity import Familiarity
 from cfx.explainers.base import Counterfactual, Explainer
-from cfx.metrics.clinical import READING_FLOOR
+from cfx.measurements import READING_FLOOR
 from cfx.runs import Run
 
 
@@ -37,12 +37,16 @@ class Still(Explainer):
         return Counterfactual(images, targets, torch.full_like(targets, 0.5))
 
 
+PHANTOM = {"source": {"_target_": "cfx.data.phantom.source.Phantom"}}
+XRAYS = {"source": {"_target_": "cfx.data.nih_cxr14.NihCxr14"}}
+
+
 def loaded(path: Path, with_segmenter: bool = True) -> SimpleNamespace:
     """What `load_explainer` returns, without any weights on disk."""
     blackbox = BlackBox(Mean(), finding="Edema")
     empty = lambda images: torch.zeros(len(images), 3, 16, 16)  # noqa: E731
     return SimpleNamespace(
-        run=Run(path), config={"data": {"size": 16}}, explainer=Still(), blackbox=blackbox,
+        run=Run(path), config={"data": {"size": 16, **XRAYS}}, explainer=Still(), blackbox=blackbox,
         segmenter=empty if with_segmenter else None, judge=None, transfer=None, finder=None, finder_data=None,
     )  # fmt: skip
 
@@ -283,7 +287,7 @@ def test_the_numbers_name_the_thresholds_that_the_verdict_went_by(
     assert found == {"transfer": None, "familiarity": None, "thorax_change": 0.04, "old_border_left": 0.4}
 
 
-def test_ends_that_are_not_asked_for_are_not_drawn_at_full_resolution(
+def test_the_lowest_and_the_highest_target_are_drawn_at_full_resolution(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -319,10 +323,6 @@ def test_a_threshold_that_nobody_chose_is_warned_of(
         monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device, made=made: made)
         assert run_it(monkeypatch, *arguments, f"output=out{calibrated}") == 0
         assert capsys.readouterr().err.count("warning: the independent classifier") == warned
-
-
-PHANTOM = {"source": {"_target_": "cfx.data.phantom.source.Phantom"}}
-XRAYS = {"source": {"_target_": "cfx.data.nih_cxr14.NihCxr14"}}
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_lung_haze_has_a_reading_floor_only_where_an_evaluation_measured_it(tmp_
         0.11,
         0.04,
     ]
-    made.config = {"data": {"size": 16}, "task": {"measurement": "lung_haze", "direction": "up"}}
+    made.config = {"data": {"size": 16, **XRAYS}, "task": {"measurement": "lung_haze", "direction": "up"}}
     assert cfx.explain.tools_of(made).floor == 0.04
 
 

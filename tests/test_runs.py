@@ -98,10 +98,11 @@ def test_pretrained_names_the_package_unless_such_a_folder_is_here(
     package = tmp_path / "package"
     shipped = package / "pretrained" / "nih_cardiomegaly"
     shipped.mkdir(parents=True)
-    monkeypatch.setattr(cfx.runs, "__file__", str(package / "runs.py"))
+    monkeypatch.setattr(cfx.runs, "_SHIPPED", package / "pretrained")
     monkeypatch.chdir(tmp_path)
     assert resolve("pretrained/nih_cardiomegaly") == shipped
     assert resolve("pretrained/nih_cardiomegaly/") == shipped
+    assert Run(shipped).shipped and not Run(tmp_path / "runs").shipped
     with pytest.raises(MissingPath, match="pretrained/nih_cardiomegaly"):
         resolve("pretrained/nih_cardiomegally")
     local = tmp_path / "pretrained" / "nih_cardiomegaly"

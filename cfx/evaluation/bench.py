@@ -12,17 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cfx.evaluation.detecting import FOUND_NAMES, SIDES, Detecting, angles_of, both_sides
+from cfx.evaluation.detecting import FOUND_NAMES, Detecting, angles_of, both_sides
 from cfx.evaluation.device_files import read_devices
 from cfx.evaluation.judging import Judge, dice, haze_by, in_batches, judge_all
 from cfx.evaluation.rows import KEYS, Drawn, Part, PictureSet, finish, is_extreme, load_part
 from cfx.evaluation.settings import Settings
-from cfx.evaluation.verdict import THORAX_STAYS, verdicts
-from cfx.measurements import measure
+from cfx.evaluation.verdict import thorax_change, verdicts
+from cfx.measurements import READING_FLOOR, measure
 from cfx.metrics.boxes import BoxSet
-from cfx.metrics.clinical import READING_FLOOR
 from cfx.metrics.devices import Device, find, in_edit, visible
 from cfx.metrics.oracle import ghost_energies, l1
+from cfx.metrics.recess import SIDES
 from cfx.metrics.validity import groups
 
 Array = npt.NDArray[Any]
@@ -244,7 +244,9 @@ class Bench:
             threshold=self.threshold,
             familiar=np.repeat(base["familiar"].to_numpy() > 0.5, width),
             floor=self.floors.get(self.read_by or "", READING_FLOOR),
-            thorax_change=self._thorax_change(columns),
+            thorax_change=thorax_change(
+                columns["thorax_width_before"], columns["thorax_width_after"], self.read_by
+            ),
             devices_lost=self._lost(columns),
         )
         return finish(columns)
@@ -256,13 +258,6 @@ class Bench:
         """
         known = columns["devices_found"] - columns["devices_found_kept"]
         return np.where(np.isfinite(known), known, columns["devices_before"] - columns["devices_kept"])
-
-    def _thorax_change(self, columns: Mapping[str, Array]) -> Array | None:
-        """Change of the inner thoracic width (N,), as a share; None for tasks in which it is not judged."""
-        if self.read_by not in THORAX_STAYS:
-            return None
-        change: Array = columns["thorax_width_after"] / columns["thorax_width_before"] - 1.0
-        return change
 
     def _read(self, columns: Mapping[str, Array]) -> tuple[Array | None, Array | None]:
         """What a verdict goes by (N,), before and after; None where it is not measured."""

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cfx.evaluation.detecting import SIDES, both_sides
+from cfx.evaluation.detecting import both_sides
 from cfx.evaluation.sections import DIRECTIONS, Section, clinical_section
+from cfx.metrics.recess import SIDES
 from cfx.metrics.statistics import holm
 
 MEASURED = ("ctr", "scp", "angle", "haze")

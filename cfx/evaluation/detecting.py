@@ -20,7 +20,6 @@ from cfx.metrics.recess import recess_scores
 Array = npt.NDArray[Any]
 
 ANGLE_SIZE = 256
-SIDES = ("left", "right")
 FOUND_NAMES = ("devices_found", "devices_found_kept", "devices_found_in_edit", "devices_found_in_edit_kept")
 
 

@@ -2,9 +2,8 @@
 
 from cfx.evaluation.explained import AT_FULL, Reading, Step
 from cfx.evaluation.reading_words import label_of, written
-from cfx.metrics.clinical import READING_FLOOR
-
-SIDES = ("left", "right")
+from cfx.measurements import READING_FLOOR
+from cfx.metrics.recess import SIDES
 
 
 def wrong_way(redrawn: Reading, step: Step, before: Reading, direction: int, read_by: str | None) -> str:

@@ -16,7 +16,7 @@ from cfx.evaluation.explained import Explained
 from cfx.evaluation.familiarity import ACCEPTED
 from cfx.evaluation.verdict import BORDER_LEFT, THORAX_CHANGE
 from cfx.explainers.base import Explainer
-from cfx.metrics.clinical import READING_FLOOR
+from cfx.measurements import READING_FLOOR
 
 GRID = tuple(round(0.1 * step, 1) for step in range(11))
 IDENTIFIERS = ("remove", "keep")
@@ -56,7 +56,7 @@ class Tools:
             depends on a measurement.
         floor: least shift of that on one picture that is called a change; 0 where none is known.
         finder: detector of devices and costophrenic recesses, or None.
-        overlooked: classes of devices that it is not known to find.
+        overlooked: classes of devices that this is not known to find; empty without one.
         synthetic: whether the run was trained on phantoms, so that what it says of an X-ray means nothing.
         direction: 1 where what the task is read by rises with the finding, -1 where it falls, 0 where it tells nothing
             of it.
@@ -92,7 +92,7 @@ class Tools:
             "whether the picture is like the training data (not known)": self.familiar,
         }
         missing = [what for what, part in lacking.items() if part is None]
-        if self.finder is not None and self.overlooked:
+        if self.overlooked:
             kinds = " and ".join(f"{name}s" for name in self.overlooked)
             missing.append(f"whether {kinds} stay (the detector misses too many)")
         if self.synthetic:

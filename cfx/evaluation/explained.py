@@ -206,6 +206,12 @@ class Explained:
         """What the task is read by, which stands under its pictures; see `Tools.read_by`."""
         return _read_by(self.about)
 
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """A sentence on what the verdict says nothing of, see `Tools.not_checked`; none where that is nothing."""
+        missing = "; ".join(self.about.get("not_checked") or ())
+        return (f"Not checked: {missing}.",) if missing else ()
+
     def pictures(self) -> tuple[Picture, tuple[Picture, ...]]:
         """The original and the steps as they are looked at, all of one size, without padding."""
         sharp = [step.shown for step in self.steps if step.shown is not None]

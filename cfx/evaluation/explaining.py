@@ -24,9 +24,9 @@ from cfx.evaluation.explained import (
     cut_padding,
 )
 from cfx.evaluation.full_resolution import edit_series, shrunk
-from cfx.evaluation.ghosts import old_border_left
+from cfx.evaluation.ghosts import OldBorder
 from cfx.evaluation.judging import haze_by
-from cfx.evaluation.verdict import FLOOR, NOT_MADE, THORAX_STAYS, UNMEASURED, verdicts
+from cfx.evaluation.verdict import FLOOR, NOT_MADE, UNMEASURED, thorax_change, verdicts
 from cfx.explainers.base import Counterfactual, Edits
 from cfx.measurements import measure
 from cfx.metrics.device_boxes import devices_of, kept_devices
@@ -172,6 +172,7 @@ def draw_batch(images: Sequence[Float], tools: Tools, targets: Sequence[float]) 
         known = None if familiar is None else bool(familiar[row])
         one = _part(drawn, row)
         square, original, shown = _grey(tensor[row]), *_shown(image, tensor[row], one)
+        border = _border(original, before[row], tools.size)
         steps = tuple(
             Step(
                 target,
@@ -181,7 +182,7 @@ def draw_batch(images: Sequence[Float], tools: Tools, targets: Sequence[float]) 
                 shown=at_size,
                 aimed=min(max(target, low), high),
                 devices=_devices(square, before[row], picture, reading, tools),
-                border_left=_border(original, before[row], at_size, reading, tools.size),
+                border_left=_border_left(border, at_size, reading),
             )
             for target, picture, reading, at_size in zip(
                 targets, map(_grey, one.images[0, 1:]), own[1:], shown, strict=True
@@ -205,11 +206,16 @@ def _devices(
     return len(there), int(kept.sum())
 
 
-def _border(original: Float, before: Reading, shown: Float, after: Reading, size: int) -> float | None:
-    """How much of the old heart border shows through, on pictures sharper than what the black box sees."""
-    if max(original.shape) <= size or before.masks is None or after.masks is None:
+def _border(original: Float, before: Reading, size: int) -> OldBorder | None:
+    """The heart's border on a picture that is looked at; None where that is no sharper than what the black box sees."""
+    if max(original.shape) <= size or before.masks is None:
         return None
-    return _finite(old_border_left(original, shown, before.masks[0], after.masks[0]))
+    return OldBorder(original, before.masks[0])
+
+
+def _border_left(border: OldBorder | None, shown: Float, after: Reading) -> float | None:
+    """How much of the original's heart border shows through on a step; None where that can not be told."""
+    return None if border is None or after.masks is None else _finite(border.left(shown, after.masks[0]))
 
 
 def _part(drawn: Counterfactual, row: int) -> Counterfactual:
@@ -268,7 +274,11 @@ def all_reasons(
         threshold=tools.threshold,
         familiar=None if familiar is None else np.full(len(steps), familiar),
         floor=tools.floor,
-        thorax_change=_thorax_change(before, steps) if tools.read_by in THORAX_STAYS else None,
+        thorax_change=thorax_change(
+            _array([before.thorax_width]),
+            _array([step.reading.thorax_width for step in steps]),
+            tools.read_by,
+        ),
         devices_lost=_array(
             [None if step.devices is None else step.devices[0] - step.devices[1] for step in steps]
         ),
@@ -280,10 +290,6 @@ def all_reasons(
 
 def _array(values: Sequence[float | None]) -> Array:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _thorax_change(before: Reading, steps: Sequence[Step]) -> Array:
-    return _array([step.reading.thorax_width for step in steps]) / _array([before.thorax_width]) - 1.0
 
 
 def at_full(steps: Sequence[Step]) -> list[Step]:
@@ -329,9 +335,8 @@ def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: An
     end, read_by = steps[drawn.end], tools.read_by
     if not {FLOOR, NOT_MADE, UNMEASURED} & set(reasons):
         notes.append(wrong_way(drawn.redrawn, end, drawn.before, tools.direction, read_by))
-    sharper = (
-        drawn.counterfactual.edits is not None and max(drawn.shown.shape) > tools.size and read_by == "ctr"
-    )
+    # without edits to carry over, what is looked at is no larger than what the black box sees
+    sharper = max(drawn.shown.shape) > tools.size and read_by == "ctr"
     notes += [
         recess_gone(end, drawn.before, read_by),
         heart_moves(end, drawn.redrawn, read_by),

@@ -30,7 +30,8 @@ from cfx.evaluation.side_sections import (
     subgroup_section,
     transfer_section,
 )
-from cfx.metrics.clinical import READING_FLOOR, SMALL_GAP
+from cfx.measurements import READING_FLOOR
+from cfx.metrics.clinical import SMALL_GAP
 from cfx.metrics.statistics import FEWEST_PATIENTS
 
 Array = npt.NDArray[Any]

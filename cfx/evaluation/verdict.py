@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cfx.metrics.clinical import READING_FLOOR
+from cfx.measurements import READING_FLOOR
 
 Array = npt.NDArray[Any]
 
@@ -61,9 +61,9 @@ def verdicts(
         threshold: its own threshold; it disagrees where it calls the picture otherwise than the black box at 0.5.
         familiar: (N,) bool, whether the input is like the training data; None: not asked.
         floor: least shift of one picture that is called a change.
-        thorax_change: (N,) inner thoracic width after over before, less 1; None or NaN: not measured, no reason.
+        thorax_change: (N,) of `thorax_change`; None or NaN: not measured or not judged, no reason.
         devices_lost: (N,) devices of the input that are gone; None or NaN: nobody looked, no reason.
-        border_left: (N,) of `cfx.evaluation.ghosts.old_border_left`; None or NaN: not measured, no reason.
+        border_left: (N,) of `cfx.evaluation.ghosts.OldBorder.left`; None or NaN: not measured, no reason.
 
     Returns:
         `interpret`, or `do not interpret: ` and the reasons, separated by commas.
@@ -71,19 +71,20 @@ def verdicts(
     target, after = np.asarray(target, dtype=np.float64), np.asarray(after, dtype=np.float64)
     asked = np.clip(target, ENDS, 1 - ENDS)
     none = np.zeros(len(target), dtype=bool)
-    made = measured_after is not None and measured_net_before is not None
+    unmeasured = none | (measured_after is None or measured_net_before is None)
     move = _known(measured_after, len(target)) - _known(measured_net_before, len(target))
     unlike = none if familiar is None else ~np.asarray(familiar, dtype=bool)
+    not_made = np.isnan(move) & ~unmeasured
     other = _known(transfer_after, len(target))
     with np.errstate(invalid="ignore"):
         flags = (
             ~(np.abs(after - asked) <= TOLERANCE),
             unlike,
-            np.isnan(move) & made,
+            not_made,
             np.abs(move) < floor,
             np.isfinite(other) & ((other >= threshold) != (after >= 0.5)),
-            none | (not made),
-            (np.abs(_known(thorax_change, len(target))) > THORAX_CHANGE) & ~(np.isnan(move) & made),
+            unmeasured,
+            (np.abs(_known(thorax_change, len(target))) > THORAX_CHANGE) & ~not_made,
             _known(devices_lost, len(target)) > 0,
             _known(border_left, len(target)) > BORDER_LEFT,
         )
@@ -92,6 +93,22 @@ def verdicts(
         reasons = [reason for reason, mark in zip(REASONS, marks, strict=True) if mark]
         found.append(f"do not interpret: {', '.join(reasons)}" if reasons else INTERPRET)
     return found
+
+
+def thorax_change(before: Array, after: Array, read_by: str | None) -> Array | None:
+    """Change of the inner thoracic width, as a share of it, where a task's thorax is judged.
+
+    Args:
+        before, after: (N,) widths, or (1,) before.
+        read_by: what the task is read by.
+
+    Returns:
+        (N,); None where `read_by` is not among `THORAX_STAYS`.
+    """
+    if read_by not in THORAX_STAYS:
+        return None
+    change: Array = after / before - 1.0
+    return change
 
 
 def _known(values: Array | None, count: int) -> Array:

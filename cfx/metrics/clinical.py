@@ -17,7 +17,6 @@ from cfx.metrics.validity import DOWN, HIGH, LOW, UP, extreme_target, groups
 
 Array = npt.NDArray[Any]
 
-READING_FLOOR = 0.027  # two readers of one image differ by this much in CTR
 SMALL_GAP = 0.01
 
 

@@ -16,6 +16,8 @@ Array = npt.NDArray[Any]
 
 SAME_PLACE = 0.5
 LEFT, RIGHT = 0, 1
+SIDES = ("left", "right")
+"""The patient's, by place."""
 
 
 def recess_scores(found: BoxSet, threshold: Array) -> Array:

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from cfx.evaluation.reading_words import MEASURES, label_of
+from cfx.metrics.statistics import cluster_bootstrap
 from cfx.reporting.example_readings import measures_nothing, read_by_of
 from cfx.reporting.style import DOWN, GRID, INK, QUIET, UP, new_figure, tidy
+from cfx.reporting.tables import DIRECTIONS
 
-DIRECTIONS = ("up", "down")
 READINGS = {
     "ctr": {"ctr": ""},
     "haze": {"haze": ""},
@@ -71,27 +72,18 @@ def _unmeasured(table: pd.DataFrame, column: str, group: str) -> tuple[int, int]
     return int(rows[[f"{column}_before", f"{column}_after"]].isna().any(axis=1).sum()), len(rows)
 
 
-def mean_interval(values: Sequence[float] | np.ndarray[Any, Any]) -> tuple[float, float] | None:
-    """Normal 95 % interval of a mean over patients; None of fewer than two."""
-    numbers = np.asarray(values, dtype=float)
-    if len(numbers) < 2:
-        return None
-    half = 1.96 * float(numbers.std(ddof=1)) / np.sqrt(len(numbers))
-    return float(numbers.mean() - half), float(numbers.mean() + half)
-
-
 def _told(rows: pd.DataFrame, floor: float, unmeasured: tuple[int, int]) -> str:
     """Two lines over a panel: the means with their interval, then how many moved by more than the floor."""
     before, after = rows["before"].to_numpy(dtype=float), rows["after"].to_numpy(dtype=float)
-    bounds = mean_interval(after - before)
-    within = "" if bounds is None else f" [{bounds[0]:+.3f}, {bounds[1]:+.3f}]"
+    change, low, high = cluster_bootstrap(after - before, rows["patient_id"].to_numpy())
+    within = f" [{low:+.3f}, {high:+.3f}]" if len(rows) > 1 else ""
     grew = float(np.mean(after - before > floor))
     shrank = float(np.mean(before - after > floor))
     beyond = "beyond band: " if floor > 0 else ""
     missing, whole = unmeasured
     lost = f";  not measured: {missing:,} of {whole:,}" if missing else ""
     return (
-        f"mean {before.mean():.3f} → {after.mean():.3f}, by {(after - before).mean():+.3f}{within}\n"
+        f"mean {before.mean():.3f} → {after.mean():.3f}, by {change:+.3f}{within}\n"
         f"{beyond}larger {grew:.0%}, smaller {shrank:.0%}{lost}"
     )
 

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from cfx.evaluation.reading_words import value_in
-from cfx.reporting.style import READING_FLOOR
-
-SIDES = ("left", "right")
+from cfx.measurements import READING_FLOOR
+from cfx.metrics.recess import SIDES
 
 
 def measurement_of(metrics: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from cfx.evaluation.explain_notes import limits_told
 from cfx.evaluation.explained import INTERPRET, MARK, Explained
 from cfx.evaluation.reading_words import written
+from cfx.measurements import READING_FLOOR
 from cfx.reporting.panels import Panel, panel_figure
 from cfx.reporting.progressions import (
     Strip,
@@ -16,7 +17,7 @@ from cfx.reporting.progressions import (
     progression_figure,
     thin_targets,
 )
-from cfx.reporting.style import READING_FLOOR, png_bytes
+from cfx.reporting.style import png_bytes
 
 
 def headline_of(explained: Explained) -> str:
@@ -35,8 +36,7 @@ def floor_of(explained: Explained) -> float:
 def notes_of(explained: Explained) -> tuple[str, ...]:
     """What a reader should know of the file, a line each: its notes, what `limit` means, what nobody looked at."""
     told = (*explained.notes, limits_told(explained.steps))
-    missing = "; ".join(explained.about.get("not_checked") or ())
-    return (*(f"Note: {note}." for note in told if note), *([f"Not checked: {missing}."] if missing else []))
+    return (*(f"Note: {note}." for note in told if note), *explained.unchecked)
 
 
 def title_of(explained: Explained) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cfx.evaluation.explained import AT_FULL
 from cfx.evaluation.verdict import THORAX_CHANGE
-from cfx.reporting.style import READING_FLOOR
+from cfx.measurements import READING_FLOOR
 
 PLAIN = {
     "target missed": "the classifier does not give what it was asked for",

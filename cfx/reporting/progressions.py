@@ -17,8 +17,9 @@ from matplotlib.patches import Rectangle
 
 from cfx.evaluation.explained import MARK
 from cfx.evaluation.reading_words import MEASURES, signed_shift, written
+from cfx.measurements import READING_FLOOR
 from cfx.reporting.run_files import Example, GreyImage, read_grey
-from cfx.reporting.style import NIGHT, NIGHT_QUIET, NIGHT_TEXT, READING_FLOOR, UP, WARN, new_figure
+from cfx.reporting.style import NIGHT, NIGHT_QUIET, NIGHT_TEXT, UP, WARN, new_figure
 
 CALLS = {
     "TP": "true positive call",

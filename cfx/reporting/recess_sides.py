@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cfx.metrics.recess import SIDES
 from cfx.reporting.run_files import number_at
+from cfx.reporting.tables import DIRECTIONS
 
-DIRECTIONS = ("up", "down")
-SIDES = ("left", "right")
 ASKED = {"up": "asked for the finding", "down": "asked to take it away"}
 
 

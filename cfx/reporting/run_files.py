@@ -17,8 +17,8 @@ from PIL import Image
 
 from cfx.errors import BadValue, MissingPath
 from cfx.files import read_json
+from cfx.measurements import READING_FLOOR
 from cfx.reporting.example_readings import floor_of, read_by_of, readings_of
-from cfx.reporting.style import READING_FLOOR
 from cfx.runs import Evaluation, Run
 
 GreyImage = npt.NDArray[np.float32]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfx.evaluation.reading_words import label_of
+from cfx.measurements import READING_FLOOR
 from cfx.reporting.example_readings import floor_of, measurement_of, measures_nothing, read_by_of
 from cfx.reporting.recess_sides import ASKED, sides_in_words, weaker_side
 from cfx.reporting.run_files import RunFiles, number_at
-from cfx.reporting.style import READING_FLOOR
 from cfx.reporting.tables import DIRECTIONS
 
 REACH_BAR = 0.8

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cfx.errors import BadValue
-from cfx.reporting.style import READING_FLOOR
+from cfx.measurements import READING_FLOOR
 
 SCALE = ("strongly disagree", "disagree", "neither", "agree", "strongly agree")
 QUESTIONS = {

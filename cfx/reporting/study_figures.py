@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cfx.measurements import READING_FLOOR
 from cfx.reporting.study_design import SCALE
 from cfx.reporting.study_tables import OTHER
-from cfx.reporting.style import BINS, DOWN, GRID, INK, QUIET, READING_FLOOR, UP, new_figure, tidy
+from cfx.reporting.style import BINS, DOWN, GRID, INK, QUIET, UP, new_figure, tidy
 
 
 def ratings_figure(ratings: Mapping[str, Mapping[str, Any]]) -> Figure | None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from cfx.measurements import READING_FLOOR
 from cfx.reporting.study_analysis import ASKED
 from cfx.reporting.study_files import PAIR, STRANGER
-from cfx.reporting.style import READING_FLOOR
 from cfx.reporting.tables import DASH, Table
 
 

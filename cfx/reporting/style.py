@@ -7,11 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-READING_FLOOR = 0.027
-"""Difference of two readers' CTR on one image (EVALUATION section 3): a shift under it is never called a
-change.
-"""
-
 NIGHT = "#0b0d10"  # around radiographs, so that the eye adapts to the picture and not to the page
 NIGHT_TEXT = "#e6e8eb"
 NIGHT_QUIET = "#8f979f"

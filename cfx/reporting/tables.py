@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from cfx.evaluation.reading_words import label_of
+from cfx.metrics.recess import SIDES
 from cfx.reporting.example_readings import measurement_of
 from cfx.reporting.glossary import glossary_html
 from cfx.reporting.run_files import interval_at, number_at
@@ -195,7 +196,7 @@ def direction_table(metrics: Mapping[str, Any]) -> Table:
                 f"clinical.{name}.{half}.{{d}}.ci95:moved_right",
                 3,
             )
-            for half in ("left", "right")  # of the recess score alone
+            for half in SIDES  # of the recess score alone
         ),
         ("moved beyond noise", f"clinical.{name}.{{d}}.moved_beyond_noise", "", 3),
         ("thorax width changed by", f"clinical.{name}.{{d}}.thorax_change", "", 3),

@@ -50,9 +50,7 @@ def _told(shown: Shown, index: int) -> str:
     ]
     if index == explained.end:
         said += [f"Note: {note}." for note in explained.notes]
-    missing = explained.about.get("not_checked") or ()
-    said += [f"Not checked: {'; '.join(missing)}."] if missing else []
-    return " ".join(said)
+    return " ".join([*said, *explained.unchecked])
 
 
 def progression_json(shown: Shown) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from cfx.evaluation.explain_tools import Tools
 from cfx.evaluation.explained import FullResolution, Reading, Step
 from cfx.evaluation.explaining import all_reasons, at_full, reasons_at_both_sizes
-from cfx.metrics.clinical import READING_FLOOR
+from cfx.measurements import READING_FLOOR
 
 
 @pytest.mark.parametrize(

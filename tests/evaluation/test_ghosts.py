@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cfx.evaluation.ghosts import old_border_left
+from cfx.evaluation.ghosts import OldBorder
 
 SIZE = 256
 
@@ -27,28 +27,28 @@ def test_a_heart_drawn_anew_leaves_nothing_and_a_blend_its_share(old: float, new
     masks = disc(old, 64), disc(new, 64)
     for share in (0.0, 0.25, 0.5, 1.0):
         blend = share * before + (1 - share) * after
-        assert old_border_left(before, blend, *masks) == pytest.approx(share, abs=0.03)
+        assert OldBorder(before, masks[0]).left(blend, masks[1]) == pytest.approx(share, abs=0.03)
 
 
 def test_a_line_beside_the_old_border_is_none_of_it() -> None:
     before, after = chest(0.2), chest(0.3)
     after[:, 20:24] = 0.9
-    assert old_border_left(before, after, disc(0.2, 64), disc(0.3, 64)) == pytest.approx(0, abs=0.03)
+    assert OldBorder(before, disc(0.2, 64)).left(after, disc(0.3, 64)) == pytest.approx(0, abs=0.03)
 
 
 def test_the_size_and_the_shape_of_the_picture_make_no_difference() -> None:
     masks = disc(0.2, 64), disc(0.3, 64)
     before, after = chest(0.2, 512), 0.4 * chest(0.2, 512) + 0.6 * chest(0.3, 512)
-    assert old_border_left(before, after, *masks) == pytest.approx(0.4, abs=0.03)
+    assert OldBorder(before, masks[0]).left(after, masks[1]) == pytest.approx(0.4, abs=0.03)
     cut = slice(64, 448)  # padded to a square again, the hearts lie where the masks say
-    assert old_border_left(before[:, cut], after[:, cut], *masks) == pytest.approx(0.4, abs=0.03)
+    assert OldBorder(before[:, cut], masks[0]).left(after[:, cut], masks[1]) == pytest.approx(0.4, abs=0.03)
 
 
 @pytest.mark.parametrize(("old", "new"), [(0.25, 0.26), (0.25, 0.0), (0.0, 0.25)])
 def test_where_the_heart_hardly_moved_or_is_missing_nothing_can_be_told(old: float, new: float) -> None:
-    assert np.isnan(old_border_left(chest(0.25), chest(0.26), disc(old, 64), disc(new, 64)))
+    assert np.isnan(OldBorder(chest(0.25), disc(old, 64)).left(chest(0.26), disc(new, 64)))
 
 
 def test_pictures_of_two_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
-        old_border_left(chest(0.2), chest(0.2, 128), disc(0.2), disc(0.2))
+        OldBorder(chest(0.2), disc(0.2)).left(chest(0.2, 128), disc(0.2))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cfx.evaluation.full_resolution import edit_series
-from cfx.evaluation.ghosts import old_border_left
+from cfx.evaluation.ghosts import OldBorder
 from cfx.evaluation.sharp_shapes import sharp_structure
 from cfx.explainers.gan.edit import structure
 
@@ -59,7 +59,7 @@ def test_less_of_the_old_border_is_left_behind() -> None:
     before, (field, residual) = heart(0.2), widening()
     masks = [(heart(radius)[4::8, 4::8] > 0.5).astype(np.float32) for radius in (0.2, 0.29)]
     left = [
-        old_border_left(before, edit_series(before, field, residual, known)[0], *masks)
+        OldBorder(before, masks[0]).left(edit_series(before, field, residual, known)[0], masks[1])
         for known in (SIZE, KNOWN)
     ]
     assert np.isfinite(left).all() and left[1] < left[0] - 0.02

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from cfx.reporting.before_after import before_after, before_after_figure, charted, mean_interval
+from cfx.reporting.before_after import before_after, before_after_figure, charted
 
 
 def texts(figure: Figure) -> list[str]:
@@ -33,10 +33,21 @@ def test_pictures_of_one_patient_count_once() -> None:
     assert before_after(table, "haze")["after"].tolist() == pytest.approx([0.6, 0.9])
 
 
-def test_the_interval_is_of_the_mean_over_patients_and_one_patient_has_none() -> None:
-    assert mean_interval([1.0]) is None
-    half = 1.96 * np.std([1.0, 2.0, 4.0], ddof=1) / np.sqrt(3)
-    assert mean_interval([1.0, 2.0, 4.0]) == pytest.approx((7 / 3 - half, 7 / 3 + half))
+def test_the_interval_is_of_the_change_over_patients_and_one_patient_has_none() -> None:
+    change = np.random.default_rng(0).normal(0.2, 0.1, 60)
+    table = pd.DataFrame(
+        {"patient_id": np.arange(60).astype(str), "group": "up", "target": 1.0, "ctr_before": 0.4}
+    )
+    figure = before_after_figure(table.assign(ctr_after=0.4 + change), "ctr", 0.027)
+    assert figure is not None
+    said = next(text for text in texts(figure) if text.startswith("mean"))
+    low, high = (float(each) for each in said.partition("[")[2].partition("]")[0].split(","))
+    half = 1.96 * change.std(ddof=1) / np.sqrt(60)
+    assert (low, high) == pytest.approx((change.mean() - half, change.mean() + half), abs=0.004)
+    alone = before_after_figure(table.head(1).assign(ctr_after=0.5), "ctr", 0.027)
+    assert alone is not None and "by +0.100\n" in next(
+        text for text in texts(alone) if text.startswith("mean")
+    )
 
 
 @pytest.mark.parametrize("sides", [["up"], ["up", "down"]])
