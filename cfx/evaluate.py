@@ -75,6 +75,10 @@ def _run(config: DictConfig, overrides: list[str]) -> None:
             "output", None, "another data set, split or use needs a folder of its own", "give output=FOLDER"
         )
     loaded, wanted = _used(config, overrides)
+    if loaded.run.shipped and not config.output:
+        raise BadValue(
+            "run", str(config.run), "ships with cfx, where nothing is written", "give output=FOLDER"
+        )
     place = Evaluation(Path(str(config.output)).expanduser()) if config.output else loaded.run.evaluation
     place.refuse_overwrite()
     told = ["=".join(without_places(each.split("=", 1))) for each in overrides]

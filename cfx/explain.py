@@ -154,8 +154,8 @@ def floor_of(loaded: "LoadedRun", read_by: str | None) -> float:
     return example_readings.floor_of(measured.metrics() if measured.done else {}, read_by)
 
 
-def numbers_of(key: str, values: Any) -> tuple[float, ...]:
-    """Return a list of the command line as numbers; a single number is a list of one.
+def numbers_of(key: str, values: Any, such: str = "[0,0.5,1]") -> tuple[float, ...]:
+    """Return a list of the command line as numbers; a single number is a list of one; `such` is what to write.
 
     Raises:
         BadValue: something in it is no number.
@@ -164,7 +164,7 @@ def numbers_of(key: str, values: Any) -> tuple[float, ...]:
     try:
         return tuple(float(value) for value in found if value is not None)
     except (TypeError, ValueError) as error:
-        raise BadValue(key, values, "is no list of numbers", f"write {key}=[0,0.5,1]") from error
+        raise BadValue(key, values, "is no list of numbers", f"write {key}={such}") from error
 
 
 def pictures_of(values: Any) -> tuple[str, ...]:
@@ -196,12 +196,12 @@ def settings_of(config: DictConfig) -> "Settings":
     for key in ("mark", "overwrite", "force", "invert", "dicom"):
         if not isinstance(config[key], bool):
             raise BadValue(key, config[key], "is neither true nor false", f"write {key}=true or {key}=false")
-    targets = numbers_of("targets", config.targets)
-    ends = config.full_resolution == ENDS
-    large = (min(targets), max(targets)) if ends and targets else ()
+    large = config.full_resolution
     return Settings(
-        targets=targets,
-        full_resolution=large if ends else numbers_of("full_resolution", config.full_resolution),
+        targets=numbers_of("targets", config.targets),
+        full_resolution=None
+        if large == ENDS
+        else numbers_of("full_resolution", large, f"{ENDS}, [] or [0,1]"),
         mark=config.mark,
         overwrite=config.overwrite,
         batch=config.batch,

@@ -83,7 +83,9 @@ def measuring_segmenter(loaded: LoadedRun) -> Any:
     found = loaded.judge or loaded.segmenter
     if found is None:
         problem = "has no segmenter to measure with: it is not finished, or was trained without"
-        remedy = "go on with the command that trained it, or train with anatomy=trained"
+        remedy = (
+            "go on with the command that trained it, train with anatomy=trained, or give another run=FOLDER"
+        )
         raise BadValue("run", str(loaded.run.path), problem, remedy)
     return found
 

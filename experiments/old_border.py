@@ -24,6 +24,7 @@ from scipy import stats
 from cfx.data.phantom.source import Phantom
 from cfx.data.reading import Float, load_tensor, read_image
 from cfx.environment import commit, versions
+from cfx.errors import BadValue
 from cfx.evaluation.explain_tools import Tools
 from cfx.evaluation.explaining import draw_batch, read_pictures, small_tensor
 from cfx.evaluation.full_resolution import edit_series, shrunk
@@ -157,11 +158,13 @@ def _draw(shown: list[tuple[float, Float, dict[str, Float]]], file: Path) -> Non
 
 
 def thorax_repeat(tools: Tools, folder: Path) -> dict[str, Any]:
-    """Change of the inner thoracic width, as a share of it, when a picture is seen again after a jitter."""
+    """Change of the inner thoracic width, as a share of it, when a patient's picture is seen again after a jitter."""
     names = np.random.default_rng(0).permutation((folder / "train_val_list.txt").read_text().split())
-    paths = [folder / "images" / str(name) for name in names if (folder / "images" / str(name)).is_file()][
-        :PICTURES
-    ]
+    there = [path for path in (folder / "images" / str(name) for name in names) if path.is_file()]
+    first_of = {
+        path.name.partition("_")[0]: path for path in reversed(there)
+    }  # the first that was drawn of a patient
+    paths = [path for path in there if first_of[path.name.partition("_")[0]] == path][:PICTURES]
     pictures = torch.stack([load_tensor(path, tools.size) for path in paths])
     again = jitter(pictures, torch.Generator().manual_seed(0))
     first, second = (judge_images(tools.segmenter, each).thorax_width for each in (pictures, again))
@@ -169,18 +172,25 @@ def thorax_repeat(tools: Tools, folder: Path) -> dict[str, Any]:
 
 
 def work(arguments: list[str]) -> None:
-    """Measure a run, freeze and draw into the study named first."""
+    """Measure a run, freeze and draw into the study named first.
+
+    Raises:
+        UserError: there is no such run, or more than one.
+    """
+    study, *runs = arguments
+    if len(runs) > 1:
+        raise BadValue("run", runs, "are several runs", "give one")
     torch.set_num_threads(1)
+    tools = tools_of(load_explainer(runs[0]), [])
     made_by = {
         "commit": commit(),
         "seed": SEED,
         "device": "cpu",
         **versions(),
     }  # before a figure is drawn anew
-    folder = ROOT / arguments[0]
+    folder = ROOT / study
     folder.mkdir(exist_ok=True)
-    phantom, pictures = phantoms(Path(arguments[1]).resolve().parent / "phantom")
-    tools = tools_of(load_explainer(arguments[1]), [])
+    phantom, pictures = phantoms(Path(runs[0]).resolve().parent / "phantom")
     phantom["edit"] = carried(tools, pictures)
     bounds = {"border_left": BORDER_LEFT, "thorax_change": THORAX_CHANGE}
     found: dict[str, Any] = {"schema": 1, "bounds": bounds, "phantom": phantom, "run": tools.run}

@@ -294,9 +294,24 @@ def test_the_lowest_and_the_highest_target_are_drawn_at_full_resolution(
     monkeypatch.setattr(cfx.loading, "load_explainer", lambda run, device: loaded(tmp_path / "run"))
     picture(tmp_path / "one.png")
     arguments = ("run=run", "input=one.png", "pictures=[]")
-    assert run_it(monkeypatch, *arguments, "output=out", "targets=[0.5]") == 0
+    for name, targets, ends in (("a", [0.2, 0.5, 0.8], [0.2, 0.8]), ("b", [0.5], [0.5])):
+        assert run_it(monkeypatch, *arguments, f"output={name}", f"targets={targets}".replace(" ", "")) == 0
+        found = json.loads((tmp_path / name / "one" / "numbers.json").read_text())
+        assert found["full_resolution_targets"] == ends
+        assert (
+            run_it(monkeypatch, *arguments, f"output={name}0", "targets=[0.2,0.5]", "full_resolution=[]") == 0
+        )
+        assert (
+            json.loads((tmp_path / f"{name}0" / "one" / "numbers.json").read_text())[
+                "full_resolution_targets"
+            ]
+            == []
+        )
+    capsys.readouterr()
     assert run_it(monkeypatch, *arguments, "output=other", "targets=[0.5]", "full_resolution=[0.7]") == 2
-    assert "full_resolution" in capsys.readouterr().err
+    assert "full_resolution=[0.7]: are not among the targets" in capsys.readouterr().err
+    assert run_it(monkeypatch, *arguments, "output=other", "full_resolution=end") == 2
+    assert "write full_resolution=ends, [] or [0,1]" in capsys.readouterr().err
 
 
 def test_devices_that_a_detector_misses_are_not_called_checked(tmp_path: Path) -> None:

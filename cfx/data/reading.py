@@ -5,8 +5,10 @@ never sees the same file in two versions. No contrast is stretched and nothing i
 """
 
 import warnings
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,13 +26,16 @@ Bytes = npt.NDArray[np.uint8]
 cv2.setNumThreads(0)  # workers and data-parallel ranks already use the cores; OpenCV's pool would fight them
 
 _SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N"}
+_FULL = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+"""Greatest values of 8, 10, 12, 14 and 16 bits: detectors give 10 to 14, and files of 16 hold them as they are."""
 
 
 def read_image(path: str | Path, argument: str = "image") -> Float:
     """Read a picture as grey float32 (H, W) in [0, 1].
 
-    PNG, JPEG and whatever else Pillow reads, 8 or 16 bit (divided by the format's own maximum), colour by its
-    luma, transparency dropped, a rotation in the EXIF tags applied; DICOM where pydicom is installed.
+    PNG, JPEG and whatever else Pillow reads: 8 bits are divided by 255; 16 by the greatest value of the fewest of
+    8, 10, 12, 14 or 16 bits that hold the picture, since a detector's 12 bits are black on a scale of 16. Colour by
+    its luma, transparency dropped, a rotation in the EXIF tags applied; DICOM where pydicom is installed.
 
     Args:
         path: the file.
@@ -93,16 +98,20 @@ def _decode(file: Path | BytesIO, name: str, argument: str, formats: tuple[str, 
     return pixels
 
 
+def _spread(values: npt.NDArray[Any], full: Sequence[float]) -> Float:
+    """Return values over the least of rising full values that holds them all, cut at the last: float32 in [0, 1]."""
+    top = values.max(initial=0)
+    scale = next((each for each in full if top <= each), full[-1])
+    return np.clip(values.astype(np.float64) / scale, 0.0, 1.0).astype(np.float32)
+
+
 def _grey(picture: Image.Image) -> Float:
     """Return the pixels of an opened picture as float32 (H, W) in [0, 1]."""
     mode = picture.mode
     if mode in _SIXTEEN_BIT:
-        return np.asarray(picture).astype(np.float32) / np.float32(65535)
+        return _spread(np.asarray(picture), _FULL)
     if mode in ("I", "F"):
-        values = np.asarray(picture).astype(np.float64)
-        top = values.max(initial=0.0)
-        full = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else 65535.0
-        return np.clip(values / full, 0.0, 1.0).astype(np.float32)
+        return _spread(np.asarray(picture), (1.0, *_FULL))
     if mode != "L":
         picture = picture.convert("L")
     return np.asarray(picture, dtype=np.uint8).astype(np.float32) / np.float32(255)

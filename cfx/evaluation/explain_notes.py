@@ -69,11 +69,12 @@ def heart_moves(step: Step, redrawn: Reading, read_by: str | None) -> str:
     return "" if abs(move) < READING_FLOOR else f"CTR changes by {move:+.2f}, which was not asked for"
 
 
-def border_unknown(step: Step, sharper: bool) -> str:
-    """A note where a sharp picture was drawn and nothing tells whether the old heart border shows through."""
-    if not sharper or step.border_left is not None:
+def border_unknown(step: Step, before: Reading, sharper: bool) -> str:
+    """A note where sharp pictures have measured hearts and nothing tells whether the old one's border is gone."""
+    if not sharper or step.border_left is not None or before.ctr is None or step.reading.ctr is None:
         return ""
-    return "old and new heart border lie too close to tell whether the old one shows through: look for a double contour"
+    why = "too near to the new one or too faint"
+    return f"whether the old heart border shows through can not be told ({why}): look for a double contour"
 
 
 def limits_told(steps: tuple[Step, ...]) -> str:

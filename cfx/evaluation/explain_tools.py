@@ -117,7 +117,8 @@ class Settings:
 
     Attributes:
         targets: posteriors asked for, each in [0, 1].
-        full_resolution: those of them that are also drawn at the original's resolution.
+        full_resolution: those of them that are also drawn at the original's resolution; None: the lowest and the
+            highest, which it then holds.
         mark: whether pictures carry the visible mark; DICOM files always do.
         overwrite: explain again what has been explained with the same settings.
         about: further facts for the JSON; a result with others is made again.
@@ -130,7 +131,7 @@ class Settings:
     """
 
     targets: tuple[float, ...] = GRID
-    full_resolution: tuple[float, ...] = (0.0, 1.0)
+    full_resolution: tuple[float, ...] | None = None
     mark: bool = True
     overwrite: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -152,7 +153,9 @@ class Settings:
             raise BadValue(
                 "targets", list(self.targets), "are not posteriors", "give numbers between 0 and 1"
             )
-        strangers = [c for c in self.full_resolution if not np.isclose(c, self.targets).any()]
+        if self.full_resolution is None:
+            object.__setattr__(self, "full_resolution", tuple(sorted({min(self.targets), max(self.targets)})))
+        strangers = [c for c in self.full_resolution or () if not np.isclose(c, self.targets).any()]
         if strangers:
             raise BadValue("full_resolution", strangers, "are not among the targets", "add them to targets")
         if self.batch < 1:
@@ -165,7 +168,7 @@ class Settings:
 
     def large(self, target: float) -> bool:
         """Whether a target is drawn at the original's resolution as a PNG."""
-        return bool(self.full_resolution) and bool(np.isclose(target, self.full_resolution).any())
+        return bool(np.isclose(target, self.full_resolution or ()).any())
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -212,7 +215,7 @@ def about(tools: Tools, settings: Settings) -> dict[str, Any]:
         "limits": list(tools.explainer.ends),
         "size": tools.size,
         "targets": list(settings.targets),
-        "full_resolution_targets": list(settings.full_resolution),
+        "full_resolution_targets": list(settings.full_resolution or ()),
         "inverted": settings.invert,
         "dicom": settings.identifiers if settings.dicom else None,
         **settings.about,

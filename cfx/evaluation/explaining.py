@@ -207,7 +207,10 @@ def _devices(
 
 
 def _border(original: Float, before: Reading, size: int) -> OldBorder | None:
-    """The heart's border on a picture that is looked at; None where that is no sharper than what the black box sees."""
+    """The heart's border on a picture that is looked at.
+
+    None where that is no sharper than what the black box sees, or the heart was not looked for.
+    """
     if max(original.shape) <= size or before.masks is None:
         return None
     return OldBorder(original, before.masks[0])
@@ -341,7 +344,7 @@ def explained_of(drawn: Drawn, shape: tuple[int, ...], tools: Tools, **known: An
         recess_gone(end, drawn.before, read_by),
         heart_moves(end, drawn.redrawn, read_by),
         seen_sharper(end, read_by, tools.floor),
-        border_unknown(end, sharper),
+        border_unknown(end, drawn.before, sharper),
     ]
     return Explained(
         height=shape[0],

@@ -61,7 +61,7 @@ def verdicts(
         threshold: its own threshold; it disagrees where it calls the picture otherwise than the black box at 0.5.
         familiar: (N,) bool, whether the input is like the training data; None: not asked.
         floor: least shift of one picture that is called a change.
-        thorax_change: (N,) of `thorax_change`; None or NaN: not measured or not judged, no reason.
+        thorax_change: (N,) of the function of that name below; None or NaN: not measured or not judged, no reason.
         devices_lost: (N,) devices of the input that are gone; None or NaN: nobody looked, no reason.
         border_left: (N,) of `cfx.evaluation.ghosts.OldBorder.left`; None or NaN: not measured, no reason.
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from cfx.evaluation.reading_words import MEASURES, label_of
-from cfx.metrics.statistics import cluster_bootstrap
+from cfx.metrics.statistics import FEWEST_PATIENTS, cluster_bootstrap
 from cfx.reporting.example_readings import measures_nothing, read_by_of
 from cfx.reporting.style import DOWN, GRID, INK, QUIET, UP, new_figure, tidy
 from cfx.reporting.tables import DIRECTIONS
@@ -73,10 +73,13 @@ def _unmeasured(table: pd.DataFrame, column: str, group: str) -> tuple[int, int]
 
 
 def _told(rows: pd.DataFrame, floor: float, unmeasured: tuple[int, int]) -> str:
-    """Two lines over a panel: the means with their interval, then how many moved by more than the floor."""
+    """Two lines over a panel: the means with their interval, then how many moved by more than the floor.
+
+    Of few patients a bootstrap's interval is too narrow, so that they get none.
+    """
     before, after = rows["before"].to_numpy(dtype=float), rows["after"].to_numpy(dtype=float)
     change, low, high = cluster_bootstrap(after - before, rows["patient_id"].to_numpy())
-    within = f" [{low:+.3f}, {high:+.3f}]" if len(rows) > 1 else ""
+    within = f" [{low:+.3f}, {high:+.3f}]" if len(rows) >= FEWEST_PATIENTS else ""
     grew = float(np.mean(after - before > floor))
     shrank = float(np.mean(before - after > floor))
     beyond = "beyond band: " if floor > 0 else ""
@@ -93,7 +96,7 @@ def _note(name: str, floor: float) -> str:
     band = (
         f"Grey band: ±{floor:.2g}; {MEASURES[name].floor}. Inside it nothing changed. " if floor > 0 else ""
     )
-    return f"{band}In brackets: 95 % interval of the mean change over patients."
+    return f"{band}In brackets: 95 % interval of the mean change, from {FEWEST_PATIENTS} patients on."
 
 
 def _panel(

@@ -32,10 +32,19 @@ def test_eight_bit_png_is_exact(tmp_path: Path, picture: Draw) -> None:
     assert np.array_equal(np.rint(read * 255).astype(np.uint8), pixels)
 
 
-def test_sixteen_bit_png_keeps_its_depth(tmp_path: Path) -> None:
-    pixels = np.linspace(0, 65535, 12 * 9).reshape(12, 9).astype(np.uint16)
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_a_file_of_sixteen_bits_is_read_by_the_depth_that_its_values_use(tmp_path: Path, bits: int) -> None:
+    full = 2**bits - 1
+    pixels = np.linspace(0, full, 12 * 9).reshape(12, 9).astype(np.uint16)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    assert np.allclose(read_image(tmp_path / "a.png"), pixels / 65535, atol=1e-6)
+    read = read_image(tmp_path / "a.png")
+    assert np.allclose(read, pixels / full, atol=1e-6) and read.max() == 1.0
+
+
+def test_beyond_sixteen_bits_values_are_cut(tmp_path: Path) -> None:
+    pixels = np.array([[0, 32767, 65535], [70000, 0, 0]], dtype=np.int32)
+    Image.fromarray(pixels, mode="I").save(tmp_path / "a.tiff")
+    assert np.allclose(read_image(tmp_path / "a.tiff"), [[0, 32767 / 65535, 1], [1, 0, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1", "CMYK"])

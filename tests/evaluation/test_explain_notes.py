@@ -66,9 +66,12 @@ def test_a_heart_that_was_not_asked_for_is_told_of() -> None:
 
 
 def test_where_no_border_could_be_told_the_reader_is_asked_to_look() -> None:
-    assert "double contour" in notes.border_unknown(step(), sharper=True)
-    assert notes.border_unknown(step(), sharper=False) == ""
-    assert notes.border_unknown(replace(step(), border_left=0.1), sharper=True) == ""
+    assert "double contour" in notes.border_unknown(step(), BEFORE, sharper=True)
+    assert notes.border_unknown(step(), BEFORE, sharper=False) == ""
+    assert notes.border_unknown(replace(step(), border_left=0.1), BEFORE, sharper=True) == ""
+    # without a heart there is no border to look for, and the verdict says that nothing was measured
+    assert notes.border_unknown(step(), replace(BEFORE, ctr=None), sharper=True) == ""
+    assert notes.border_unknown(step(ctr=None), BEFORE, sharper=True) == ""
 
 
 def test_limit_is_explained_where_there_is_one() -> None:
