@@ -27,6 +27,7 @@ from cfx.metrics.devices import find, in_edit, kept_contrast, visible
 from cfx.metrics.statistics import cluster_bootstrap, effect_size, paired_wilcoxon
 from cfx.metrics.validity import DOWN, UP, extreme_target
 from cfx.runs import Run, jobs_of
+from experiments.interval_figure import draw_study
 from experiments.several_runs import answer, drawn_at, pictures_of, places_of, same_question, shared_rows
 
 Array = npt.NDArray[Any]
@@ -180,6 +181,7 @@ def work(arguments: list[str]) -> None:
     """Compare the runs that the arguments name, and freeze."""
     found = study([run for place in arguments[1:] for run in jobs_of(Path(place))])
     write_json(ROOT / arguments[0] / "metrics.json", found)
+    draw_study(ROOT / arguments[0])
     for model, groups in found.items():
         for group in groups if model != "runs" else ():
             print(model, group, groups[group])

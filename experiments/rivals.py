@@ -18,6 +18,7 @@ from cfx.metrics.validity import DOWN, UP
 from cfx.reporting.methods import method_rows, methods_table, read_entries
 from cfx.reporting.paired import Difference, compare, paired_table, read_tables, write_paired
 from cfx.runs import Run
+from experiments.interval_figure import draw_study
 from experiments.several_runs import answer
 
 ROOT = Path(__file__).resolve().parent
@@ -74,6 +75,7 @@ def work(arguments: list[str]) -> None:
     }
     write_json(study / "metrics.json", result)
     write_paired(study, found.differences)
+    draw_study(study)
 
 
 def beside(metrics: Mapping[str, Any]) -> dict[str, Any]:

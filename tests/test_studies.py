@@ -225,3 +225,22 @@ def test_the_margin_is_the_least_favourable_one_over_rivals_that_got_there(repos
     assert rivals.margins(found, {"pixel"}) == {"reach": None, "KID": -0.3}
     assert rivals.margins(found, set()) == {"reach": None, "KID": None}
     assert rivals.main(["rivals", "one"]) == 2
+
+
+def test_intervals_are_drawn_from_what_is_frozen_alone(repository: Path, tmp_path: Path) -> None:
+    figures = script(repository, "interval_figure")
+    known = {"value": 0.5, "low": 0.25, "high": 0.75}
+    missing = {"value": None, "low": None, "high": None}
+    found = {
+        "methods": {"ours": {"reach": known, "KID": missing}, "oracle": {"reach": missing}},
+        "beside": {"ours": {}},
+    }
+    (panel,) = figures.of_rivals(found)  # nobody's KID was measured
+    assert panel.title == "reach" and panel.line == 0.9
+    assert [row[:4] for row in panel.rows] == [("ours", 0.5, 0.25, 0.75), ("oracle", None, None, None)]
+    assert panel.rows[0].colour != panel.rows[1].colour
+    (tmp_path / "metrics.json").write_text(json.dumps(found))
+    assert figures.draw_study(tmp_path).stat().st_size > 5000
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(BadValue, match="no figure of intervals"):
+        figures.draw_study(tmp_path)

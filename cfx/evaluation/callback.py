@@ -14,12 +14,15 @@ from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from cfx.evaluation.judging import Judge, in_batches, judge_images
+from cfx.evaluation.marking import marked, png_info
 from cfx.evaluation.rows import PictureSet
 from cfx.explainers.base import Explainer
 from cfx.metrics.clinical import MeasurementShift
 from cfx.metrics.validity import DOWN, MIDDLE, UP, Validity, groups
 
 TARGETS = (0.0, 0.25, 0.5, 0.75, 1.0)
+STRIP = 20
+"""Pixels of dark ground below the progressions, which the mark stands on so that it covers no picture."""
 
 
 def sheet(source: Tensor, drawn: Tensor) -> npt.NDArray[np.uint8]:
@@ -132,7 +135,8 @@ class ClinicalCallback(Callback):
         pl_module.log_dict(known, on_epoch=True, sync_dist=False)
 
     def _show(self, trainer: pl.Trainer, pixels: npt.NDArray[np.uint8]) -> None:
-        """Hand the picture to each logger that takes pictures, and to the folder."""
+        """Hand the picture, marked as synthetic below, to each logger that takes pictures, and to the folder."""
+        pixels = np.asarray(marked(np.pad(pixels / 255.0, ((0, STRIP), (0, 0)))))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("progressions", pixels, trainer.global_step, dataformats="HW")
@@ -140,4 +144,5 @@ class ClinicalCallback(Callback):
                 logger.log_image("progressions", [pixels], step=trainer.global_step)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(self.folder / f"progressions-{trainer.global_step:06d}.png")
+            file = self.folder / f"progressions-{trainer.global_step:06d}.png"
+            Image.fromarray(pixels).save(file, pnginfo=png_info())

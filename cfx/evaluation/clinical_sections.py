@@ -40,7 +40,7 @@ def clinical_sections(
     seed: int,
 ) -> Section:
     """EVALUATION section 3: `ctr`; `scp` and `angle` by both sides together and each; `haze`; these three with their
-    95 % repeat error.
+    95 % repeat error. `p_holm` is Holm's correction over all of them, every side and both directions.
 
     None where nothing was measured.
 
@@ -56,7 +56,7 @@ def clinical_sections(
 
     def section(name: str) -> Section:
         kind = name.partition("_")[0]
-        made = clinical_section(
+        return clinical_section(
             rows,
             base,
             name=name,
@@ -66,10 +66,6 @@ def clinical_sections(
             resamples=resamples,
             seed=seed,
         )
-        values = holm([made[group]["p"] for group in DIRECTIONS])
-        for group, p in zip(DIRECTIONS, values, strict=True):
-            made[group]["p_holm"] = p
-        return made
 
     sections: Section = {"ctr": section("ctr"), "scp": None, "angle": None, "haze": None}
     for name in ("scp", "angle"):
@@ -80,5 +76,15 @@ def clinical_sections(
             sections[name] |= {"repeat_error": repeat_errors.get(name, float("nan"))}
     if "haze_before" in base and base["haze_before"].notna().any():
         sections["haze"] = section("haze") | {"repeat_error": repeat_errors.get("haze", float("nan"))}
+    corrected(sections)
     sections["read_by"] = read_by if read_by is not None and sections[read_by] is not None else None
     return sections
+
+
+def corrected(sections: Section) -> None:
+    """Add to every direction of every measurement its p value after Holm's correction over all of them."""
+    named = [made for made in sections.values() if made is not None]
+    measured = [each for made in named for each in (made, *(made[side] for side in SIDES if side in made))]
+    tested = [each[group] for each in measured for group in DIRECTIONS]
+    for each, p in zip(tested, holm([each["p"] for each in tested]), strict=True):
+        each["p_holm"] = p

@@ -13,7 +13,8 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from cfx.evaluation.callback import ClinicalCallback, sheet
+from cfx.evaluation.callback import STRIP, ClinicalCallback, sheet
+from cfx.evaluation.explained import MARK
 
 
 class Module(pl.LightningModule):
@@ -70,7 +71,10 @@ def test_figures_and_pictures_reach_the_loggers(toy_world: Any, tmp_path: Path) 
     pictures = sorted((tmp_path / "pictures").glob("*.png"))
     assert len(pictures) == 2
     with Image.open(pictures[0]) as picture:
-        assert picture.size == (6 * toy.SIZE, 3 * toy.SIZE)
+        assert picture.size == (6 * toy.SIZE, 3 * toy.SIZE + STRIP)
+        assert picture.text["Description"] == MARK  # type: ignore[attr-defined]
+        below = np.asarray(picture)[3 * toy.SIZE :]
+        assert below.max() > 200 and (below == 0).mean() > 0.5  # letters on dark ground, below the pictures
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -16,7 +16,7 @@ import toy
 from torch import Tensor
 from toy_settings import SETTINGS
 
-from cfx.evaluation.clinical_sections import with_recesses
+from cfx.evaluation.clinical_sections import corrected, with_recesses
 from cfx.evaluation.detecting import Detecting, angles_of, both_sides, detector_section, repeat_error_of
 from cfx.evaluation.rows import COLUMNS, extremes
 from cfx.evaluation.runner import evaluate
@@ -122,6 +122,22 @@ def test_an_undetected_recess_is_not_measurable_and_never_zero(judged: Any) -> N
     if group != "middle":
         known = extremes(rows, group)["scp_right_before"]
         assert figures["right"][group]["before"] >= float(known.min())
+
+
+def test_holm_counts_every_measurement_side_and_direction() -> None:
+    def of(up: float, down: float | None) -> dict[str, Any]:
+        return {"up": {"p": up}, "down": {"p": down}}
+
+    sections = {
+        "ctr": of(0.01, 0.03),
+        "scp": of(0.001, None) | {"left": of(0.2, 0.5), "right": of(0.01, 0.9)},
+    }
+    corrected(sections | {"angle": None, "haze": None})
+    ctr, scp = sections["ctr"], sections["scp"]
+    assert scp["up"]["p_holm"] == pytest.approx(7 * 0.001) and scp["down"]["p_holm"] is None
+    # the two of .01 come second and third of seven
+    assert ctr["up"]["p_holm"] == scp["right"]["up"]["p_holm"] == pytest.approx(6 * 0.01)
+    assert ctr["down"]["p_holm"] == pytest.approx(4 * 0.03)
 
 
 def test_the_figures_have_the_keys_of_the_ratio_and_tell_the_truth(judged: Any) -> None:
