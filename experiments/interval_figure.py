@@ -76,8 +76,12 @@ def of_losses(found: Mapping[str, Any]) -> list[Panel]:
         Panel(
             f"{title}, {group} ({found[model][group]['n_patients']} patients)",
             [
-                Row(name, found[model][group][key]["mean"], *found[model][group][key]["ci95"], colour)
-                for (key, name), colour in zip(LOSSES.items(), (UP, DOWN), strict=True)
+                Row(name, figure["mean"], figure["ci95"][0], figure["ci95"][1], colour)
+                for (name, figure), colour in zip(
+                    ((name, found[model][group][key]) for key, name in LOSSES.items()),
+                    (UP, DOWN),
+                    strict=True,
+                )
             ],
         )
         for model, title in MODELS.items()

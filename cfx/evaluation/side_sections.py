@@ -215,11 +215,20 @@ def realism_section(
     return section
 
 
-def subgroup_section(rows: pd.DataFrame, direction: int | None, name: str | None = "ctr") -> Section:
-    """Reach and shift of a measurement by sex, age, view and device, in pictures of at least five patients.
+def subgroup_section(
+    rows: pd.DataFrame, direction: int | None, name: str | None = "ctr", threshold: float = 0.5
+) -> Section:
+    """Reach, shift of a measurement, transfer and devices kept by sex, age, view and device, of five patients or more.
 
-    Without a measurement (None) its figures are NaN.
+    Realism and drift are not split: groups of a few dozen pictures have no kernel distance to speak of.
+
+    Args:
+        rows: of the method.
+        direction: as `clinical.moved_right`.
+        name: of the measurement; without one (None) its figures are NaN.
+        threshold: from which on the independent classifier calls the finding.
     """
+    devices = rows["devices_before"].fillna(rows["devices_found"])
     labels = {
         "sex": rows["sex"].to_numpy(),
         "view": rows["view"].to_numpy(),
@@ -228,9 +237,7 @@ def subgroup_section(rows: pd.DataFrame, direction: int | None, name: str | None
             [name for _, _, name in AGES],
             default="",
         ),
-        "device": np.where(
-            rows["devices_before"].isna(), "", np.where(rows["devices_before"] > 0, "with", "without")
-        ),
+        "device": np.where(devices.isna(), "", np.where(devices > 0, "with", "without")),
     }
     section: Section = {}
     for kind, label in labels.items():
@@ -238,14 +245,17 @@ def subgroup_section(rows: pd.DataFrame, direction: int | None, name: str | None
         for value in sorted({str(each) for each in label} - {""}):
             some = rows[label == value]
             by_direction = {
-                group: _subgroup(extremes(some, group), group, direction, name) for group in DIRECTIONS
+                group: _subgroup(extremes(some, group), group, direction, name, threshold)
+                for group in DIRECTIONS
             }
             if any(by_direction.values()):
                 section[kind][value] = by_direction
     return section
 
 
-def _subgroup(asked: pd.DataFrame, group: str, direction: int | None, name: str | None) -> Section | None:
+def _subgroup(
+    asked: pd.DataFrame, group: str, direction: int | None, name: str | None, threshold: float
+) -> Section | None:
     """Figures of one subgroup and direction, None under five patients."""
     if asked["patient_id"].nunique() < FEWEST:
         return None
@@ -258,8 +268,24 @@ def _subgroup(asked: pd.DataFrame, group: str, direction: int | None, name: str 
         "reach": hit,
         "shift_net": clinical.shift(net, after),
         "moved_right": clinical.moved_right(net, after, group, direction),
+        "flip": _flips(asked, group, threshold),
+        "fop": _share_kept(asked),
     }
     return figures(values, boot) | counts(asked)
+
+
+def _flips(asked: pd.DataFrame, group: str, threshold: float) -> Array:
+    """Whether the independent classifier changes its call (N,); NaN: not asked, or of another mind before."""
+    after = asked["p_transfer_after"].to_numpy(dtype=np.float64)
+    alike = asked.index.isin(_called_alike(asked, group, threshold).index) & np.isfinite(after)
+    return np.where(alike, _flipped(after, group, threshold), np.nan)
+
+
+def _share_kept(asked: pd.DataFrame) -> Array:
+    """Share of each patient's devices that are kept (N,), by masks where there are any, else by the detector."""
+    columns = BY_MASKS if asked[BY_MASKS[0]].notna().any() else BY_BOXES
+    there, kept = (asked[name].to_numpy(dtype=np.float64) for name in columns[:2])
+    return fop(kept, there, asked["patient_id"].to_numpy())
 
 
 def blackbox_section(base: pd.DataFrame, prior: float | None, latent: Array | None, seed: int) -> Section:

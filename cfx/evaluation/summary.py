@@ -179,13 +179,13 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
 def subgroups(rows: pd.DataFrame, collected: Collected) -> Section:
     """Subgroups in the measurement that the task is read by, if it was made, else in the CTR; or by reach alone."""
     if collected.measurement == NOTHING:
-        return subgroup_section(rows, None, None)
+        return subgroup_section(rows, None, None, collected.threshold)
     read_by = READ_AS.get(collected.measurement)
     if read_by == "scp" and collected.detector is not None:
-        return subgroup_section(with_recesses(rows), collected.recess_direction, "scp")
+        return subgroup_section(with_recesses(rows), collected.recess_direction, "scp", collected.threshold)
     if read_by == "haze":
-        return subgroup_section(rows, collected.haze_direction, "haze")
-    return subgroup_section(rows, collected.direction)
+        return subgroup_section(rows, collected.haze_direction, "haze", collected.threshold)
+    return subgroup_section(rows, collected.direction, threshold=collected.threshold)
 
 
 def summarise(

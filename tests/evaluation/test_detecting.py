@@ -158,7 +158,10 @@ def test_the_figures_have_the_keys_of_the_ratio_and_tell_the_truth(judged: Any) 
         assert clinical["angle"] is None or set(clinical["angle"][group]) == set(figures)
     nothing = metrics["controls"]["nothing"]["clinical"]["scp"]["up"]
     assert nothing["shift_net"] == 0 and nothing["moved_right"] == 0
-    assert list(metrics["subgroups"]["view"]["PA"]["up"]["ci95"]) == ["reach", "shift_net", "moved_right"]
+    some = metrics["subgroups"]["view"]["PA"]["up"]
+    assert list(some["ci95"]) == ["reach", "shift_net", "moved_right", "flip", "fop"]
+    # by the detector alone, which these data have; all pictures are PA
+    assert some["fop"] == metrics["identity"]["up"]["fop"] and some["fop"] is not None
 
 
 def test_verdicts_go_by_the_recess(judged: Any) -> None:
