@@ -179,10 +179,10 @@ def figures(pairs: Pairs, found: Array) -> dict[str, Any]:
     """How far measured changes (A, N) are from the true ones, by amount, and their slope over all amounts.
 
     Returns:
-        By amount, written as `+0.04`: `n`, `n_patients`; `not_possible`, pictures that could not be made;
-        `not_measurable`, of the others; `true_change`; `bias`, the mean error of the change; `mae`, its mean absolute
-        error; `within`, the share of pictures with an error of at most `WITHIN`; `ci95` of these three by patient.
-        `slope` with `n` (pictures times amounts) and `ci95`.
+        By amount, written as `+0.04`: `n`, `n_patients`; `not_possible`, pictures that could not be made or whose masks
+        leave no ratio; `not_measurable`, of the others; `true_change`; `bias`, the mean error of the change; `mae`, its
+        mean absolute error; `within`, the share of pictures with an error of at most `WITHIN`; `ci95` of these three by
+        patient. `slope` with `n` (pictures times amounts) and `ci95`.
     """
     sections: dict[str, Any] = {}
     for amount, true, each in zip(AMOUNTS, pairs.change, found, strict=True):
