@@ -18,6 +18,13 @@ from cfx.evaluation.examples import write_examples
 from cfx.evaluation.familiarity import Familiarity
 from cfx.evaluation.features import LastLinear
 from cfx.evaluation.given import Given
+from cfx.evaluation.posterior_histogram import (
+    evaluated_posteriors,
+    patients_apart,
+    posterior_histogram,
+    same_images,
+    training_posteriors,
+)
 from cfx.evaluation.runner import evaluate
 from cfx.evaluation.sections import counts
 from cfx.evaluation.settings import Settings
@@ -125,6 +132,10 @@ def evaluate_into(
     finding = config["task"]["finding"]
     judge = measuring_segmenter(loaded)
     familiar = Familiarity.load(loaded.run)
+    trained = trained_with(loaded.run)
+    seen = None
+    if node.split != "train" and same_images(trained["explainer"]["data"], config["data"]):
+        seen = training_posteriors(loaded.run.path / "annotations", data.rows("train"), finding)
     rows, metrics = evaluate(
         loaded.explainer,
         loaded.blackbox,
@@ -155,6 +166,10 @@ def evaluate_into(
         place.merge_parts()
     else:
         place.write_counterfactuals(rows)
+    if seen is not None:
+        metrics["blackbox"]["posterior_histogram"] = posterior_histogram(
+            seen, evaluated_posteriors(rows), patients_apart(trained)
+        )
     metrics["warnings"] += calibrating.notes(loaded.run)
     if loaded.judge is None:
         metrics["warnings"].append(
@@ -162,7 +177,7 @@ def evaluate_into(
             "have been fitted to"
         )
     metrics["warnings"] += patient_warnings(
-        config, trained_with(loaded.run), lambda: has_official(data.source.frame()), node.split
+        config, trained, lambda: has_official(data.source.frame()), node.split
     )
     write_examples(place.examples, loaded.explainer, dataset, table, rows, device=device)
     place.write_metrics(metrics)

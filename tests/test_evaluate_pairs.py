@@ -136,6 +136,7 @@ def test_pairs_are_scored_by_a_black_box_and_a_segmenter_from_disk(
     assert list(metrics) == list(KEYS)
     assert metrics["method"] == "theirs" and metrics["blackbox"]["prior"] == 0.3
     assert metrics["transfer"] is None and metrics["oracle"] is None
+    assert metrics["blackbox"]["posterior_histogram"] is None  # nobody knows what theirs was trained on
     assert any("without a redrawing" in text for text in metrics["warnings"])
     rows = pd.read_parquet(scored / "counterfactuals.parquet")
     assert len(rows) == 12 and rows["p_after"].notna().all()

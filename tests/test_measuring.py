@@ -13,6 +13,7 @@ from PIL import Image
 
 from cfx import measuring
 from cfx.cli import compose
+from cfx.data.annotations import Annotations
 from cfx.evaluation.familiarity import Familiarity
 from cfx.runs import Evaluation, Run
 
@@ -95,3 +96,44 @@ def test_a_segmenter_of_the_loss_that_measures_is_warned_of(
     own = config(table)
     (found,) = warned(tmp_path, monkeypatch, own, own, judge=None)
     assert "no evaluation segmenter" in found
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("evaluation.split=test", True),
+        ("evaluation.split=valid", True),
+        ("evaluation.split=train", False),
+        ("data.splits.seed=2", False),
+        ("data.views=[LATERAL]", False),
+    ],
+)
+def test_posteriors_of_training_images_are_compared_on_the_runs_own_data(
+    change: str, told: bool, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, wanted = config(table, "seed=1"), config(table, "seed=1", change)
+    run = Run.create(tmp_path / "run")
+    run.write_config(own)
+    run.part("blackbox").write_config(
+        {key: own[key] for key in ("task", "data", "seed")} | {"model": {"part": "blackbox"}}
+    )
+    run.part("blackbox").write_weights({"weight": torch.zeros(1)})
+    names = pd.read_csv(table / "table.csv")["path"].tolist()
+    posterior = np.linspace(0, 1, len(names), dtype=np.float32)
+    Annotations(names, posterior=posterior).save(run.path / "annotations")
+    rows = pd.DataFrame(
+        {"image_id": ["x", "x", "y"], "patient_id": "x", "p_before": [0.3, 0.3, 0.6], "label": 1.0}
+    )
+    found = {"blackbox": {"posterior_histogram": None}, "warnings": []}
+    monkeypatch.setattr(measuring, "evaluate", lambda *_, **__: (rows, found))
+    monkeypatch.setattr(measuring, "write_examples", lambda *_, **__: None)
+    made = SimpleNamespace(
+        explainer=None, blackbox=None, finder=None, finder_data=None, run=run, judge=object(), segmenter=object(),
+        transfer=None, threshold=0.5,
+    )  # fmt: skip
+    metrics = measuring.evaluate_into(Evaluation(tmp_path / "there"), made, wanted)  # type: ignore[arg-type]
+    section = metrics["blackbox"]["posterior_histogram"]
+    assert (section is not None) == told
+    if told:
+        assert section["n_test"] == 2 and section["apart"] is False
+        assert 30 < section["n_train"] < 60 and sum(section["train"]) == section["n_train"]

@@ -65,6 +65,8 @@ def test_a_run_is_complete(smoke: Run) -> None:
     assert list(metrics) == list(KEYS)
     assert "NaN" not in (smoke.evaluation.path / "metrics.json").read_text()
     assert smoke.evaluation.report.is_file()
+    seen = metrics["blackbox"]["posterior_histogram"]
+    assert seen["n_train"] == seen["n_test"] == 48 and seen["apart"] is True
     logged = pd.read_csv(smoke.metrics_file)
     assert {"train/loss_generator", "train/loss_discriminator", "valid/target_mae"} <= set(logged.columns)
     assert list((smoke.path / "tensorboard").rglob("events.*"))

@@ -212,6 +212,19 @@ class ChestXrayDataModule(pl.LightningDataModule):
         chosen = turn.sort_values(kind="stable").index[: self.limit]
         return rows.loc[rows.index.isin(chosen)]
 
+    def rows(self, split: str) -> pd.DataFrame:
+        """Return the rows of a split as `table` does, but before any file is decoded: broken ones too, perhaps none.
+
+        Raises:
+            UnknownChoice: not train, valid or test.
+
+        """
+        _check_choice("split", split, SPLITS)
+        if not self._tables:
+            self.prepare_data()
+            self.setup()
+        return self._tables[split]
+
     def table(self, split: str) -> pd.DataFrame:
         """Return the rows of a split, index 0..N-1: the source's columns, `part`, and labels of 1, 0 or NaN.
 
@@ -220,10 +233,7 @@ class ChestXrayDataModule(pl.LightningDataModule):
             EmptySplit: no row is left in it.
 
         """
-        _check_choice("split", split, SPLITS)
-        if not self._tables:
-            self.prepare_data()
-            self.setup()
+        self.rows(split)
         if self.on_error == "skip":
             return self._load(split).table  # which files are broken is only known after decoding
         return self._require(split)

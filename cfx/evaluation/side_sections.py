@@ -289,7 +289,10 @@ def _share_kept(asked: pd.DataFrame) -> Array:
 
 
 def blackbox_section(base: pd.DataFrame, prior: float | None, latent: Array | None, seed: int) -> Section:
-    """How good and calibrated the black box is on this split; calibration at its stated prior."""
+    """How good and calibrated the black box is on this split; calibration at its stated prior.
+
+    `posterior_histogram` is null: who evaluates a run on the data it was trained on fills it in.
+    """
     posterior, label = base["p_before"].to_numpy(), base["label"].to_numpy()
     patients = base["patient_id"].to_numpy()
     section: Section = {
@@ -301,6 +304,7 @@ def blackbox_section(base: pd.DataFrame, prior: float | None, latent: Array | No
         "prior": prior,
         "ci95": {"auroc": list(auroc_interval(posterior, label, patients, resamples=200, seed=seed))},
         "n_label": int((label == 1).sum()),
+        "posterior_histogram": None,
     }
     if latent is not None:
         section["ci95"]["auroc_latent"] = list(

@@ -14,6 +14,7 @@ from cfx.reporting.before_after import READINGS, before_after_figure, charted
 from cfx.reporting.charts import validity_figure
 from cfx.reporting.example_readings import floor_of, read_by_of
 from cfx.reporting.glossary import WORDS
+from cfx.reporting.posteriors import SIDES, histogram_of, posterior_figure, seen_in_words
 from cfx.reporting.progression_widget import asset, source_hash
 from cfx.reporting.recess_sides import weaker_side
 from cfx.reporting.run_files import RunFiles, interval_at
@@ -128,6 +129,23 @@ def _charts(run: RunFiles) -> str:
     return f"<h2>What was asked and what happened</h2>{''.join(grids)}" if grids else ""
 
 
+def _seen(run: RunFiles) -> str:
+    """What the classifier says of images that the explainer was trained on, beside those it is evaluated on."""
+    found = histogram_of(run.metrics)
+    if found is None:
+        return ""
+    figures = [(side, posterior_figure(run.metrics, [side])) for side in SIDES]
+    texts = {
+        "train": "Posteriors of images that the explainer was trained on.",
+        "test": "Posteriors of images that it is evaluated on.",
+    }
+    panels = "".join(_drawn(figure, texts[side]) for side, figure in figures if figure is not None)
+    return (
+        "<h2>What the classifier says of the explainer's training images</h2>"
+        f'<p class="note">{escape(seen_in_words(found))}</p><div class="charts pairs">{panels}</div>'
+    )
+
+
 def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Nested keys as 'a.b' with their values as text."""
     rows: list[tuple[str, str]] = []
@@ -222,7 +240,7 @@ def report_html(run: RunFiles) -> str:
     )
     items = "".join(f"<li>{escape(text)}</li>" for text in limits(run))
     bottom = (
-        f"{_charts(run)}<h2>The numbers</h2>{tables}<h2>How to reproduce it</h2>{_how(run)}"
+        f"{_charts(run)}{_seen(run)}<h2>The numbers</h2>{tables}<h2>How to reproduce it</h2>{_how(run)}"
         f"<h2>Limits</h2><ul>{items}</ul><script>{script}</script></body></html>\n"
     )
     fixed_size = len(head.encode()) + len(top.encode()) + len(bottom.encode())

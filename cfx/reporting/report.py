@@ -8,6 +8,7 @@ from cfx.reporting.before_after import before_after_figure, charted
 from cfx.reporting.charts import validity_figure
 from cfx.reporting.example_readings import floor_of
 from cfx.reporting.html import report_html
+from cfx.reporting.posteriors import posterior_figure
 from cfx.reporting.progressions import choose_examples, progression_figure, strip_of
 from cfx.reporting.run_files import read_run
 from cfx.reporting.style import save_png
@@ -23,7 +24,8 @@ class Written:
         report: ``report.html``.
         figure: ``progressions.png``, None where the run has no examples.
         charts: those that could be drawn of ``validity.png`` and one a measurement: what the task is read by
-            (``ctr.png``, ``scp.png`` or ``haze.png``), and ``ctr.png`` beside it.
+            (``ctr.png``, ``scp.png`` or ``haze.png``), and ``ctr.png`` beside it; last ``posteriors.png``, of training
+            and test images.
         summary: the closing lines for the terminal.
     """
 
@@ -55,6 +57,7 @@ def write_report(run: Run, evaluation: Evaluation | None = None) -> Written:
         (name, before_after_figure(files.table, name, floor_of(files.metrics, name)))
         for name in charted(files.metrics)
     ]
+    drawn.append(("posteriors", posterior_figure(files.metrics)))
     charts = tuple(save_png(chart, place.path / f"{name}.png") for name, chart in drawn if chart is not None)
     write_text(place.report, report_html(files))
     return Written(place.report, figure, charts, summary_text(files, figure, place.report))

@@ -15,7 +15,7 @@ TOP = [
     "speed", "warnings",
 ]  # fmt: skip
 INNER = {
-    "blackbox": "auroc auroc_latent auprc ece brier prior",
+    "blackbox": "auroc auroc_latent auprc ece brier prior posterior_histogram",
     "anatomy": "dice_heart dice_left_lung dice_right_lung ctr_mae ctr_r not_measurable",
     "detector": "ap50",
     "run": "minutes peak_mib steps",
