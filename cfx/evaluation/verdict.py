@@ -25,7 +25,7 @@ TOLERANCE = 0.1
 ENDS = 0.02  # a posterior of exactly 0 or 1 does not exist: the ends are asked for up to this
 THORAX_CHANGE = 0.04
 """Change of the inner thoracic width, as a share of it, that a large heart or wet lungs do not explain. Seen again, the
-pictures of 398 patients of NIH's train_val_list differ by up to .015 in 95 % and .054 in 99 % (`experiments/old_border`);
+pictures of 398 patients of NIH train_val_list differ by up to .015 in 95 % and .054 in 99 % (`experiments/old_border`);
 a CTR of .45 to .55 moves by less than its floor."""
 THORAX_STAYS = ("ctr", "haze")
 """What a task is read by for the thorax to be judged. Fluid in the pleural space cuts off the lungs that the width is
