@@ -104,13 +104,19 @@ def choose_threshold(run: Run, dataset: ChestXrayDataset, device: str = "cpu") -
 
 def notes(run: Run) -> list[str]:
     """What a reader must know of a run's calibration: what was left undone, and why."""
-    parts = [run.part(name) for name in ("blackbox", "transfer")]
-    found = [part.calibration().get("note") for part in parts]
-    if parts[1].weights_file.is_file() and not parts[1].calibration():
-        found.append(
-            f"independent classifier's threshold is {DEFAULT_THRESHOLD}: no validation patients were asked"
-        )
-    return [note for note in found if note]
+    found = [run.part("blackbox").calibration().get("note"), threshold_note(run.part("transfer"))]
+    return [str(note) for note in found if note]
+
+
+def threshold_note(part: Run) -> str | None:
+    """What a reader must know of an independent classifier's threshold; None where validation patients chose it.
+
+    part: the classifier; None also where it is not there.
+    """
+    note = part.calibration().get("note")
+    if part.weights_file.is_file() and not part.calibration():
+        note = f"independent classifier's threshold is {DEFAULT_THRESHOLD}: no validation patients were asked"
+    return None if note is None else str(note)
 
 
 def _counts(labels: torch.Tensor) -> dict[str, int]:

@@ -4,7 +4,7 @@ python -m cfx.evaluate run=runs/cardiomegaly-phantom-explainer-0123abcd
 python -m cfx.evaluate run=runs/... data=phantom data.source.site=B output=site_b       # other data or another split
 python -m cfx.evaluate run=runs/... model.explainer.knob=raw output=unaided             # used in another way
 python -m cfx.evaluate run=runs/... pairs_out=folder                                    # its counterfactuals as files
-python -m cfx.evaluate pairs=folder run=runs/... output=scored           # anyone's, by a run's black box and segmenter
+python -m cfx.evaluate pairs=folder run=runs/... output=scored           # anyone's, measured as a run's own are
 python -m cfx.evaluate pairs=folder task=cardiomegaly blackbox=checkpoint blackbox.path=... anatomy=... output=scored
 """
 

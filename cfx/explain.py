@@ -20,7 +20,6 @@ from cfx.cli import verb
 from cfx.errors import BadImage, BadValue, UnknownChoice, nearest
 
 if TYPE_CHECKING:
-    from cfx.evaluation.detecting import Finder
     from cfx.evaluation.explain_files import Settings, Tools
     from cfx.evaluation.explained import Outcome
     from cfx.loading import LoadedRun
@@ -47,7 +46,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     from cfx.chain import is_phantom
     from cfx.evaluation.explain_tools import Tools
     from cfx.evaluation.familiarity import Familiarity
-    from cfx.loading import measuring_segmenter
+    from cfx.loading import measuring_finder, measuring_segmenter
     from cfx.reporting.explained_figure import draw_difference, draw_explained
     from cfx.reporting.film import draw_gif, draw_mp4, video_problem
     from cfx.reporting.outlines_figure import draw_outlines
@@ -58,7 +57,7 @@ def tools_of(loaded: "LoadedRun", pictures: Collection[str] | None = None) -> "T
     familiar = Familiarity.load(loaded.run)
     threshold, threshold_source = threshold_of(loaded)
     task = loaded.config.get("task") or {}
-    finder = finder_of(loaded)
+    finder = measuring_finder(loaded, loaded.config)
     read_by = read_by_of(task, finder is not None)
     drawn = {
         "difference": ("difference.png", draw_difference),
@@ -98,11 +97,11 @@ def threshold_of(loaded: "LoadedRun") -> tuple[float, str]:
     Returns:
         the threshold and a key of `cfx.evaluation.explain_tools.THRESHOLD_SOURCES`; 0.5 by `default` where nobody did.
     """
-    from cfx.loading import DEFAULT_THRESHOLD
+    from cfx.loading import DEFAULT_THRESHOLD, chosen_threshold
     from cfx.reporting.run_files import number_at
 
     if loaded.transfer is not None:
-        known = number_at(loaded.run.part("transfer").calibration(), "threshold")
+        known = chosen_threshold(loaded.run.part("transfer"))
         if known is not None:
             return known, "calibration"
         measured = loaded.run.evaluation
@@ -110,16 +109,6 @@ def threshold_of(loaded: "LoadedRun") -> tuple[float, str]:
         if known is not None:
             return known, "evaluation"
     return DEFAULT_THRESHOLD, "default"
-
-
-def finder_of(loaded: "LoadedRun") -> "Finder | None":
-    """Return the run's detector of recesses; None without one, or where it knows phantoms and the run X-rays."""
-    from cfx.chain import is_phantom
-
-    if loaded.finder is None or loaded.finder_data is None:
-        return None
-    apart = is_phantom(loaded.finder_data) and not is_phantom(loaded.config["data"])
-    return None if apart else loaded.finder
 
 
 def overlooked_by(loaded: "LoadedRun") -> tuple[str, ...]:

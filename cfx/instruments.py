@@ -1,4 +1,6 @@
-"""What anyone's counterfactuals are measured with: a black box, a segmenter and, if there is one, a second classifier.
+"""What counterfactuals are measured with, a run's own and anyone's: a black box, a segmenter and what else there is.
+
+Beside these two an independent classifier with its threshold, a detector, and what tells unfamiliar pictures.
 
 They come from a finished explainer's run, or from a configuration as `cfx.train` composes it (`blackbox=...`,
 `anatomy=...`). Nothing is trained here: what a configuration would train must be there.
@@ -8,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cfx import chain
+from cfx import calibrating, chain
+from cfx.anatomy.detection import Finder
 from cfx.assembly import Config, black_box_of
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.exported import from_exported
@@ -16,12 +19,18 @@ from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
 from cfx.errors import MissingPath
 from cfx.evaluation.familiarity import Familiarity
 from cfx.loading import (
+    DEFAULT_THRESHOLD,
     LoadedRun,
     box_settings,
     check_given,
+    chosen_threshold,
     exported_file,
+    load_finder,
     load_segmenter,
+    may_score,
+    measuring_finder,
     measuring_segmenter,
+    wants_detector,
     with_path,
 )
 from cfx.runs import Run
@@ -37,6 +46,10 @@ class Instruments:
         transfer: the independent classifier, or None.
         familiar: whether pictures are like the training data, or None.
         size: side in pixels that they know.
+        threshold: the posterior from which on `transfer` calls the finding.
+        finder: the evaluation detector, or None.
+        finder_trained_on: name of the data that it was trained on, or None.
+        notes: what a reader of the figures must know of these.
     """
 
     blackbox: BlackBox
@@ -44,27 +57,49 @@ class Instruments:
     transfer: BlackBox | None
     familiar: Familiarity | None
     size: int
+    threshold: float = DEFAULT_THRESHOLD
+    finder: Finder | None = None
+    finder_trained_on: str | None = None
+    notes: tuple[str, ...] = ()
 
 
-def instruments_of_run(loaded: LoadedRun, device: str) -> Instruments:
-    """Return what a run's own counterfactuals are measured with.
+def instruments_of_run(loaded: LoadedRun, config: Config, device: str) -> Instruments:
+    """Return what a run measures counterfactuals with, its own and anyone's.
+
+    Args:
+        loaded: the run.
+        config: its own or another; `data` says what the pictures are, since not every detector knows every picture.
+        device: where the networks are.
 
     Raises:
         BadValue: the run has no segmenter.
     """
     judge = measuring_segmenter(loaded)
     familiar = Familiarity.load(loaded.run)
+    finder = measuring_finder(loaded, config)
+    notes = calibrating.notes(loaded.run)
+    if loaded.judge is None:
+        notes.append(
+            "there is no evaluation segmenter: the CTR was measured by the one of the loss, which the explainer may "
+            "have been fitted to"
+        )
+    if loaded.finder is not None and finder is None and wants_detector(config):
+        notes.append("the run's detector knows phantoms alone: it does not score these X-rays")
     return Instruments(
         loaded.blackbox,
         judge,
         loaded.transfer,
         None if familiar is None else familiar.to(device),
-        int(loaded.config["data"]["size"]),
+        int(config["data"]["size"]),
+        loaded.threshold,
+        finder,
+        None if finder is None else (loaded.finder_data or {}).get("name"),
+        tuple(notes),
     )
 
 
 def instruments_of_config(config: Config, root: Path, device: str) -> Instruments:
-    """Return what a configuration names: `blackbox`, `anatomy`, and the independent classifier where it is trained.
+    """Return what a configuration names: `blackbox`, `anatomy`, and independent classifier and detector where trained.
 
     Args:
         config: as `cfx.train` resolves it. root: the folder of runs. device: where the networks go.
@@ -74,29 +109,36 @@ def instruments_of_config(config: Config, root: Path, device: str) -> Instrument
     """
     check_given(config)
     parts = {role: chain.run_of(part, root) for role, part in chain.part_configs(config).items()}
-    blackbox, size = _black_box(config, parts.get("blackbox"))
+    blackbox, data = _black_box(config, parts.get("blackbox"))
+    size = int((data or config["data"])["size"])
     transfer = parts.get("transfer")
-    finding = config["task"]["finding"]
-    known = transfer is not None and transfer.weights_file.is_file()
+    if transfer is not None and not transfer.weights_file.is_file():
+        transfer = None
+    threshold = None if transfer is None else chosen_threshold(transfer)
+    note = None if transfer is None else calibrating.threshold_note(transfer)
+    detector = _detector(config, parts, data)
     return Instruments(
         blackbox.to(device),
         load_segmenter(_judge(config, parts), device),
-        black_box_of(transfer, finding).to(device) if transfer is not None and known else None,
+        None if transfer is None else black_box_of(transfer, config["task"]["finding"]).to(device),
         None,
         size,
+        DEFAULT_THRESHOLD if threshold is None else threshold,
+        None if detector is None else load_finder(detector, device),
+        None if detector is None else detector.config["data"]["name"],
+        () if note is None else (note,),
     )
 
 
-def _black_box(config: Config, trained: Run | None) -> tuple[BlackBox, int]:
-    """Return the black box with the side of the pictures that it was trained on."""
+def _black_box(config: Config, trained: Run | None) -> tuple[BlackBox, Config | None]:
+    """Return the black box with the data node that it was trained on, None where it was not trained here."""
     node, finding = config["blackbox"], config["task"]["finding"]
-    size = int(config["data"]["size"])
     if node["kind"] == "exported":
         return from_exported(
             exported_file(node), finding=finding, prior=node.get("prior"), **box_settings(node)
-        ), size
+        ), None
     if node["kind"] == "torchxrayvision":
-        return from_torchxrayvision(finding=finding, prior=node.get("prior"), **with_path(node)), size
+        return from_torchxrayvision(finding=finding, prior=node.get("prior"), **with_path(node)), None
     if trained is None:
         run = Run.open(node["path"], "blackbox.path")
     elif trained.weights_file.is_file():
@@ -108,7 +150,7 @@ def _black_box(config: Config, trained: Run | None) -> tuple[BlackBox, int]:
             f"no such classifier has been trained ({trained.path} is not there)",
             "give blackbox=checkpoint blackbox.path=RUN, or train it: python -m cfx.train model=classifier ...",
         )
-    return black_box_of(run, finding), int(run.config["data"]["size"])
+    return black_box_of(run, finding), run.config["data"]
 
 
 def _judge(config: Config, trained: dict[str, Run]) -> Run:
@@ -126,3 +168,22 @@ def _judge(config: Config, trained: dict[str, Run]) -> Run:
         f"no segmenter has been trained to measure with ({places} are not there)",
         "give anatomy=pretrained, or anatomy=checkpoint anatomy.path=RUN",
     )
+
+
+def _detector(config: Config, trained: dict[str, Run], data: Config | None) -> Run | None:
+    """Return the detector that measures: the evaluation's own, else the one that there is; None without one.
+
+    What the pictures are is not known here, but they are those of the black box: a detector of phantoms scores them
+    only where that one was trained on phantoms too.
+    """
+    node = config.get("detector") or {}
+    if not chain.detects(config):
+        return None
+    for key, role in (("judge_path", "box_judge"), ("path", "detector")):
+        run = Run.open(node[key], f"detector.{key}") if node.get(key) else trained.get(role)
+        if run is None or not run.weights_file.is_file():
+            continue
+        trained_on = run.config["data"]
+        known = not chain.is_phantom(trained_on) if data is None else may_score(trained_on, data)
+        return run if known else None
+    return None

@@ -3,6 +3,7 @@
 Everything is read from the run's own `parts/`, so that a run can be moved and its neighbours removed.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -90,6 +91,39 @@ def measuring_segmenter(loaded: LoadedRun) -> Any:
     return found
 
 
+def measuring_finder(loaded: LoadedRun, config: Config) -> Finder | None:
+    """Return the detector that measures pictures of a configuration's data.
+
+    None where the run has none, the configuration wants none, or it knows phantoms alone and these are X-rays.
+    """
+    if loaded.finder is None or loaded.finder_data is None or not wants_detector(config):
+        return None
+    return loaded.finder if may_score(loaded.finder_data, config["data"]) else None
+
+
+def wants_detector(config: Config) -> bool:
+    """Whether a run's detector is to measure; `detector=none` says no."""
+    return (config.get("detector") or {}).get("kind") != "none"
+
+
+def may_score(trained_on: Config, data: Config) -> bool:
+    """Whether a detector may score pictures of a data node: never X-rays where it knows phantoms alone."""
+    return chain.is_phantom(data) or not chain.is_phantom(trained_on)
+
+
+def chosen_threshold(part: Run) -> float | None:
+    """Return the posterior from which on an independent classifier calls the finding, as validation patients chose it.
+
+    Args:
+        part: the classifier, a run's `parts/transfer` or a run of its own.
+
+    Returns:
+        None where nobody was asked (see `cfx.calibrating`).
+    """
+    found = part.calibration().get("threshold")
+    return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
+
+
 def check_given(config: Config) -> list[str]:
     """Refuse a black box, segmenter or detector that is not there or does not fit, before anything is trained for it.
 
@@ -163,12 +197,12 @@ def _check_detector(config: Config) -> dict[str, Config]:
 
 
 def refuse_phantoms(trained_on: Config, data: Config, argument: str, value: str) -> None:
-    """Refuse a detector trained on phantoms for real X-rays: what it scores there means nothing.
+    """Refuse a detector for pictures that it may not score (see `may_score`).
 
     Raises:
         BadValue: naming the argument.
     """
-    if chain.is_phantom(trained_on) and not chain.is_phantom(data):
+    if not may_score(trained_on, data):
         problem = f"a detector trained on phantoms does not score the real X-rays of data={data['name']}"
         raise BadValue(argument, value, problem, "give one trained on X-rays, or detector=none")
 
@@ -327,6 +361,7 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
     blackbox = load_black_box(run).to(device)
     made = explainer_of(config, trained_network(run) if is_trained(config) else None, blackbox)
     transfer = run.part("transfer")
+    threshold = chosen_threshold(transfer)
     detectors = [
         part for part in (run.part("box_judge"), run.part("detector")) if part.weights_file.is_file()
     ]
@@ -340,7 +375,7 @@ def load_explainer(value: str | Path | Run, *, device: str | torch.device = "cpu
         transfer=black_box_of(transfer, config["task"]["finding"]).to(device)
         if transfer.weights_file.is_file()
         else None,
-        threshold=float(transfer.calibration().get("threshold", DEFAULT_THRESHOLD)),
+        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
         finder=load_finder(detectors[0], device) if detectors else None,
         finder_data=detectors[0].config["data"] if detectors else None,
     )

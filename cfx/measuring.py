@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from cfx import assembly, calibrating
+from cfx import assembly
 from cfx.assembly import Config
 from cfx.data.datamodule import ChestXrayDataModule
 from cfx.data.dataset import ChestXrayDataset
@@ -15,7 +15,6 @@ from cfx.data.splits import has_official
 from cfx.evaluation import parts
 from cfx.evaluation.detecting import detector_section
 from cfx.evaluation.examples import write_examples
-from cfx.evaluation.familiarity import Familiarity
 from cfx.evaluation.features import LastLinear
 from cfx.evaluation.given import Given
 from cfx.evaluation.posterior_histogram import (
@@ -29,16 +28,16 @@ from cfx.evaluation.runner import evaluate
 from cfx.evaluation.sections import counts
 from cfx.evaluation.settings import Settings
 from cfx.fitting import peak_mib
-from cfx.instruments import Instruments
+from cfx.instruments import Instruments, instruments_of_run
 from cfx.loading import (
     LoadedRun,
     load_explainer,
     load_finder,
     load_segmenter,
-    measuring_segmenter,
     patient_warnings,
     refuse_phantoms,
     trained_with,
+    wants_detector,
 )
 from cfx.naming import slug
 from cfx.reporting.report import write_report
@@ -121,39 +120,29 @@ def evaluate_into(
             phantoms and the data are X-rays.
     """
     node = read(EvaluationNode, config["evaluation"], "evaluation")
-    wanted = (config.get("detector") or {}).get("kind", "none") != "none"
-    finder = loaded.finder if wanted else None
-    if finder is not None and loaded.finder_data is not None:
+    if loaded.finder_data is not None and wants_detector(config):
         refuse_phantoms(loaded.finder_data, config["data"], "data", config["data"]["name"])
+    instruments = instruments_of_run(loaded, config, device)
     data = assembly.data_module(config, part=config["model"]["part"], batch_size=node.batch_size, smoke=smoke)
     dataset = data.dataset(node.split)
     table = dataset.table
     settings = settings_of(node, config, smoke)
     finding = config["task"]["finding"]
-    judge = measuring_segmenter(loaded)
-    familiar = Familiarity.load(loaded.run)
     trained = trained_with(loaded.run)
     seen = None
     if node.split != "train" and same_images(trained["explainer"]["data"], config["data"]):
         seen = training_posteriors(loaded.run.path / "annotations", data.rows("train"), finding)
     rows, metrics = evaluate(
         loaded.explainer,
-        loaded.blackbox,
+        instruments.blackbox,
         table,
         dataset,
-        judge=judge,
+        **measured_by(instruments),
         task=read(Task, config["task"], "task"),
-        transfer=loaded.transfer,
-        transfer_threshold=loaded.threshold,
-        finder=finder,
-        boxes=None if finder is None else assembly.true_boxes(config, data, table),
-        finder_trained_on=(loaded.finder_data or {}).get("name"),
+        boxes=None if instruments.finder is None else assembly.true_boxes(config, data, table),
         oracle=data.source.oracle() if node.oracle else None,
         settings=settings,
-        features=LastLinear(loaded.transfer) if loaded.transfer is not None else None,
-        features_name=FEATURES,
         latent=latent_call(data.source, finding, table["image_id"]),
-        familiar=None if familiar is None else familiar.to(device),
         write_part=place.write_part,
         finished={number: pd.read_parquet(path) for number, path in enumerate(place.parts())},
         progress=Progress(),
@@ -170,18 +159,28 @@ def evaluate_into(
         metrics["blackbox"]["posterior_histogram"] = posterior_histogram(
             seen, evaluated_posteriors(rows), patients_apart(trained)
         )
-    metrics["warnings"] += calibrating.notes(loaded.run)
-    if loaded.judge is None:
-        metrics["warnings"].append(
-            "there is no evaluation segmenter: the CTR was measured by the one of the loss, which the explainer may "
-            "have been fitted to"
-        )
+    metrics["warnings"] += instruments.notes
     metrics["warnings"] += patient_warnings(
         config, trained, lambda: has_official(data.source.frame()), node.split
     )
     write_examples(place.examples, loaded.explainer, dataset, table, rows, device=device)
     place.write_metrics(metrics)
     return metrics
+
+
+def measured_by(instruments: Instruments) -> dict[str, Any]:
+    """Return what `evaluate` measures with, as it takes it: one and the same for a run's own pictures and anyone's."""
+    transfer = instruments.transfer
+    return {
+        "judge": instruments.judge,
+        "transfer": transfer,
+        "transfer_threshold": instruments.threshold,
+        "finder": instruments.finder,
+        "finder_trained_on": instruments.finder_trained_on,
+        "features": None if transfer is None else LastLinear(transfer),
+        "features_name": FEATURES,
+        "familiar": instruments.familiar,
+    }
 
 
 def write_given(
@@ -196,7 +195,9 @@ def write_given(
 ) -> dict[str, Any]:
     """Measure counterfactuals that are there already, and write what an evaluation of a run writes.
 
-    Oracles, devices and the way back need more than a table of pairs holds: they are null.
+    They are measured as a run's own are. Oracles, the way back, true masks of organs and devices, and true boxes to
+    judge the detector by need more than a table of pairs holds: what is made of these is null. Recess scores and
+    devices are there by the detector, where there is one.
 
     Args:
         place: where to. given: the counterfactuals. instruments: what measures them.
@@ -212,13 +213,9 @@ def write_given(
         instruments.blackbox,
         table,
         dataset,
-        judge=instruments.judge,
+        **measured_by(instruments),
         task=read(Task, config["task"], "task"),
-        transfer=instruments.transfer,
         settings=settings_of(read(EvaluationNode, config["evaluation"], "evaluation"), config, smoke=False),
-        features=LastLinear(instruments.transfer) if instruments.transfer is not None else None,
-        features_name=FEATURES,
-        familiar=instruments.familiar,
         write_part=place.write_part,
         finished={number: pd.read_parquet(path) for number, path in enumerate(place.parts())},
         progress=Progress(),
@@ -226,6 +223,7 @@ def write_given(
         **about,
     )
     place.merge_parts()
+    metrics["warnings"] += instruments.notes
     write_examples(place.examples, given, dataset, table, rows, device=device)
     if rows["p_net"].isna().any():
         without = int(rows.loc[rows["p_net"].isna(), "image_id"].nunique())

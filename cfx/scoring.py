@@ -18,7 +18,7 @@ from cfx.measuring import Progress, write_given
 from cfx.reporting.report import Written, write_report
 from cfx.runs import Evaluation, Run
 
-KEPT = ("task", "blackbox", "anatomy", "evaluation", "seed")
+KEPT = ("task", "blackbox", "anatomy", "detector", "evaluation", "seed")
 """What of a configuration a scoring depends on; it lies beside the figures."""
 
 
@@ -36,8 +36,9 @@ def score_pairs(
     Args:
         folder: the pairs.
         place: where the evaluation goes.
-        config: resolved, with task, evaluation and seed; black box and anatomy too where there is no run.
-        loaded: the run whose black box and segmenter measure, or None.
+        config: resolved, with task, evaluation, data and seed; black box and anatomy too where there is no run.
+        loaded: the run that measures as it does its own, or None; by its detector only where that knows pictures of
+            the configuration's data.
         method: who drew them, for the tables; the folder's name where None.
         device: where the networks go.
 
@@ -50,7 +51,9 @@ def score_pairs(
         print(f"{pairs.left_out} rows of other splits than {split} are left out", flush=True)
     root = Path(str(config.get("runs", "runs"))).expanduser()
     tools = (
-        instruments_of_config(config, root, device) if loaded is None else instruments_of_run(loaded, device)
+        instruments_of_config(config, root, device)
+        if loaded is None
+        else instruments_of_run(loaded, config, device)
     )
     dataset = pairs.dataset(config["task"]["finding"], tools.size)
     grid = tuple(float(target) for target in config["evaluation"]["targets"])

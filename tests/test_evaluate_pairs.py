@@ -11,15 +11,19 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor, nn
 
+import cfx.assembly
+import cfx.chain
 import cfx.evaluate
 import cfx.instruments
 import cfx.loading
 from cfx.anatomy.networks import UNet
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.networks import SmallNet
+from cfx.cli import compose
 from cfx.errors import BadValue
 from cfx.evaluation.summary import KEYS
 from cfx.runs import Run
@@ -162,7 +166,7 @@ def test_a_bad_table_stops_before_anything_is_written(
 def test_a_run_without_a_segmenter_can_not_score(tmp_path: Path) -> None:
     loaded: Any = SimpleNamespace(judge=None, segmenter=None, run=Run(tmp_path))
     with pytest.raises(BadValue, match="has no segmenter"):
-        cfx.instruments.instruments_of_run(loaded, "cpu")
+        cfx.instruments.instruments_of_run(loaded, {"data": {"size": 16}}, "cpu")
 
 
 def test_a_run_gives_its_own_instruments(tmp_path: Path) -> None:
@@ -172,8 +176,57 @@ def test_a_run_gives_its_own_instruments(tmp_path: Path) -> None:
         segmenter=len,
         blackbox=box,
         transfer=None,
+        threshold=0.31,
+        finder=None,
+        finder_data=None,
         run=Run(tmp_path),
-        config={"data": {"size": 16}},
     )
-    found = cfx.instruments.instruments_of_run(loaded, "cpu")
+    found = cfx.instruments.instruments_of_run(loaded, {"data": {"size": 16}}, "cpu")
     assert found.blackbox is box and found.judge is len and found.familiar is None and found.size == 16
+    assert found.threshold == 0.31 and found.finder is None
+    assert len(found.notes) == 1 and "no evaluation segmenter" in found.notes[0]
+
+
+def composed(root: Path, *overrides: str) -> dict[str, Any]:
+    """A configuration of pleural effusion on the phantom whose untrained parts lie where trained ones would."""
+    small = [f"{name}.network.width=8" for name in ("blackbox.model", "blackbox.transfer", "anatomy.judge")]
+    plain = OmegaConf.to_container(
+        compose("train", ["task=pleural_effusion", "data.size=64", *small, *overrides]), resolve=True
+    )
+    assert isinstance(plain, dict)
+    config = {str(key): value for key, value in plain.items()}
+    for role, own in cfx.chain.part_configs(config).items():
+        if role in ("blackbox", "transfer", "judge", "box_judge"):
+            run = Run.create(cfx.chain.run_of(own, root).path)
+            run.write_config(own)
+            run.write_weights(cfx.assembly.network(own).state_dict())
+    return config
+
+
+def test_a_composition_brings_its_classifiers_threshold_and_its_detector(tmp_path: Path) -> None:
+    config = composed(tmp_path)
+    found = cfx.instruments.instruments_of_config(config, tmp_path, "cpu")
+    assert found.transfer is not None and found.threshold == 0.5
+    assert len(found.notes) == 1 and "threshold is 0.5: no validation patients were asked" in found.notes[0]
+    assert found.finder is not None and found.finder_trained_on == "phantom"
+    parts = {role: cfx.chain.run_of(own, tmp_path) for role, own in cfx.chain.part_configs(config).items()}
+    parts["transfer"].write_calibration({"threshold": 0.31, "note": None})
+    found = cfx.instruments.instruments_of_config(config | {"detector": {"kind": "none"}}, tmp_path, "cpu")
+    assert found.threshold == 0.31 and found.notes == () and found.finder is None
+    # pictures of a black box that was not trained here may be X-rays, which a detector of phantoms does not know
+    detector = cfx.instruments._detector
+    assert detector(config, parts, None) is None
+    assert detector(config, parts, {"source": {"_target_": "cfx.data.nih_cxr14.NihCxr14"}}) is None
+    used = detector(config, parts, config["data"])
+    assert used is not None and used.path == parts["box_judge"].path
+
+
+@pytest.mark.parametrize(
+    ("written", "threshold"), [({"threshold": 0.31}, 0.31), ({"threshold": None}, None), ({}, None)]
+)
+def test_the_threshold_is_that_of_the_classifiers_calibration(
+    written: dict[str, Any], threshold: float | None, tmp_path: Path
+) -> None:
+    run = Run.create(tmp_path / "transfer")
+    run.write_calibration(written)
+    assert cfx.loading.chosen_threshold(run) == threshold

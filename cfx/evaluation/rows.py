@@ -69,6 +69,10 @@ COLUMNS = (
     "haze_net_before",
     "haze_after",
 )
+"""`verdict` says whether the picture may be interpreted (`cfx.evaluation.verdict`). The independent classifier and the
+devices are asked at the extreme targets alone (`is_extreme`): elsewhere `p_transfer_after` and the counts of devices
+are null, and the verdict goes by neither. `cfx.explain` asks both at every step, and looks on pictures larger than what
+the black box sees for the old heart border too."""
 TEXT = ("image_id", "patient_id", "view", "sex", "split", "group", "verdict")
 
 

@@ -1,8 +1,4 @@
-"""Recess scores and devices by a detector in a whole evaluation, where everything is known: a drawn corner and bar.
-
-The detector of these tests reads two grey values: the brightness of each lower corner of the picture is how healthy
-that recess is, 0.05 and less is no recess at all; a bright bar is a pacemaker.
-"""
+"""Recess scores and devices by a detector in a whole evaluation, where everything is known: a drawn corner and bar."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,13 +10,14 @@ import pytest
 import torch
 import toy
 from torch import Tensor
+from toy_detector import Blunting, CornerFinder, with_corners
 from toy_settings import SETTINGS
 
 from cfx.evaluation.clinical_sections import corrected, with_recesses
 from cfx.evaluation.detecting import Detecting, angles_of, both_sides, detector_section, repeat_error_of
 from cfx.evaluation.rows import COLUMNS, extremes
 from cfx.evaluation.runner import evaluate
-from cfx.metrics.boxes import BLUNTED, CLASSES, HEALTHY, BoxSet
+from cfx.metrics.boxes import BoxSet
 
 QUICK = replace(
     SETTINGS, control_images=6, descent_images=2, oracle_grid_images=2, repeat_images=8, resamples=50
@@ -28,56 +25,6 @@ QUICK = replace(
 EFFUSION = SimpleNamespace(
     name="pleural_effusion", finding="Cardiomegaly", direction="down", measurement="recess"
 )
-CORNERS = {"left": (0.875, 0.875, 1.0, 1.0), "right": (0.0, 0.875, 0.125, 1.0)}
-BAR = (0.25, 0.0, 0.5, 0.125)
-
-
-class CornerFinder:
-    """Finds recesses in the lower corners, and a bar at the top."""
-
-    threshold = np.full(len(CLASSES), 0.3)
-
-    def __call__(self, image: Tensor) -> list[BoxSet]:
-        found = []
-        for picture in ((image[:, 0] + 1) / 2).double().numpy():
-            rows: list[tuple[str, float, float, float, float]] = []
-            score: list[float] = []
-            for side, box in CORNERS.items():
-                grey = float((picture[28:, 28:] if side == "left" else picture[28:, :4]).mean())
-                if grey > 0.05:
-                    rows += [(HEALTHY, *box), (BLUNTED, *box)]
-                    score += [grey, 1 - grey]
-            if picture[:4, 8:16].mean() > 0.6:
-                rows.append(("pacemaker", *BAR))
-                score.append(0.9)
-            made = BoxSet.of(rows)
-            found.append(BoxSet(made.box, made.label, np.array(score)))
-        return found
-
-
-def with_corners(picture: Tensor, severity: Tensor) -> Tensor:
-    """Both lower corners get brighter the less severe: healthy 0.9 - 0.8 * severity."""
-    grey = ((0.9 - 0.8 * severity.clamp(0, 1)) * 2 - 1).reshape(-1, 1, 1, 1)
-    picture = picture.clone()
-    picture[..., 28:, 28:] = picture[..., 28:, :4] = grey
-    return picture
-
-
-class Blunting(toy.Faithful):
-    """As faithful, and blunts the recesses along; loses the bar when asked for the finding."""
-
-    def explain(self, image: Tensor, targets: Tensor) -> Any:
-        drawn = super().explain(image, targets)
-        count, width = targets.shape
-        asked = torch.where(
-            (targets - self.blackbox(image).unsqueeze(1)).abs() < 1e-6, self.blackbox.severity(image).unsqueeze(1),
-            torch.logit(targets.clamp(0.02, 0.98)) / toy.SLOPE + 0.5,
-        )  # fmt: skip
-        flat = with_corners(drawn.images.flatten(0, 1), asked.reshape(-1))
-        images = flat.reshape(count, width, 1, toy.SIZE, toy.SIZE)
-        gone = (targets >= 1).reshape(count, width, 1, 1)
-        images[..., 0, :4, 8:16] = torch.where(gone, -0.7, images[..., 0, :4, 8:16])
-        return replace(drawn, images=images)
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,6 @@ from cfx.evaluation.summary import RUN_KEYS
 STEP = 1 / 127.5  # of an 8-bit grey value, in the range [-1, 1]
 
 
-def eight_bit(image: torch.Tensor) -> torch.Tensor:
-    """Pictures as an 8-bit file holds them."""
-    return ((image + 1) * 127.5).round() / 127.5 - 1
-
-
 class Shy(toy.Faithful):
     """Faithful, but it darkens the corner of whatever it draws: its redrawing is not the input."""
 
@@ -41,7 +36,7 @@ class Shy(toy.Faithful):
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, toy.ToySet]:
     """The toy world as files hold it, without what a table of pairs can not hold."""
     table, dataset, _ = toy.world(tmp_path_factory.mktemp("toy"))
-    dataset.image = eight_bit(dataset.image)
+    dataset.image = toy.eight_bit(dataset.image)
     dataset.table = table.drop(columns="device_path")  # type: ignore[attr-defined]
     return dataset.table, dataset  # type: ignore[attr-defined]
 

@@ -40,6 +40,11 @@ def draw(severity: Tensor) -> tuple[Tensor, Tensor]:
     return picture.unsqueeze(1), masks
 
 
+def eight_bit(image: Tensor) -> Tensor:
+    """Pictures as an 8-bit file holds them."""
+    return ((image + 1) * 127.5).round() / 127.5 - 1
+
+
 class ToyBox(nn.Module):
     """Posterior = sigmoid(9 (severity - 0.5)), the severity read from the mean grey value of a band of the chest."""
 
