@@ -93,7 +93,9 @@ def both(request: pytest.FixtureRequest, world: Any, tmp_path_factory: pytest.Te
     )
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        data = SimpleNamespace(dataset=lambda split: dataset, source=SimpleNamespace())
+        data = SimpleNamespace(
+            dataset=lambda split: dataset, rows=lambda split: dataset.table, source=SimpleNamespace()
+        )
         patch.setattr(measuring.assembly, "data_module", lambda *_, **__: data)
         patch.setattr(measuring, "LastLinear", lambda classifier: thumbnails)
         patch.setattr("cfx.scoring.write_report", lambda *_: None)
