@@ -77,25 +77,6 @@ def test_class_equals_functions_however_batched() -> None:
     assert found["monotone"] == pytest.approx(np.nanmean(v.monotone(after)))
 
 
-def test_two_processes_add_up_to_one() -> None:
-    """The states are sums, so reducing over processes by sum gives what one process would have found."""
-    generator = torch.Generator().manual_seed(1)
-    before, after = torch.rand(20, generator=generator), torch.rand(20, 3, generator=generator)
-    targets = torch.tensor([0.0, 0.5, 1.0]).expand(20, -1)
-    whole, halves = v.Validity(3), [v.Validity(3), v.Validity(3)]
-    whole.update(before, after, targets)
-    for k, half in enumerate(halves):
-        half.update(before[k::2], after[k::2], targets[k::2])
-        assert all(
-            function is torch.sum or function.__name__ == "dim_zero_sum"
-            for function in half._reductions.values()
-        )
-    for name in ("sums", "counts", "errors", "images"):
-        setattr(halves[0], name, getattr(halves[0], name) + getattr(halves[1], name))
-    for name, value in whole.compute().items():
-        torch.testing.assert_close(halves[0].compute()[name], value, equal_nan=True)
-
-
 def test_an_empty_group_is_nan() -> None:
     metric = v.Validity(2)
     metric.update(torch.tensor([0.1]), torch.tensor([[0.1, 0.9]]), torch.tensor([[0.0, 1.0]]))
