@@ -244,15 +244,3 @@ def test_an_attribute_that_is_none_is_refused() -> None:
     model = {**made["blackbox"]["transfer"], "attributes": ["Sex femal"]}
     with pytest.raises(UnknownChoice, match="did you mean 'Sex female'"):
         assembly.findings({**made, "model": model})
-
-
-EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf/experiment").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_composes(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CFX_REAL_DATA", str(tmp_path))
-    made = config(f"experiment={name}")
-    assert chain.plan(made, tmp_path)
-    deltas = (Path(__file__).parent.parent / f"conf/experiment/{name}.yaml").read_text()
-    assert deltas.startswith("# @package _global_")

@@ -1,7 +1,5 @@
 """The studies that set finished runs side by side: the ladder, the loss on and off, the progression over findings."""
 
-import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,6 @@ from cfx.files import write_json
 from cfx.metrics.validity import DOWN, UP
 from cfx.runs import Evaluation, Run
 from experiments import context_aware, ladder, progression, where
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def table(p_after: dict[float, float], p_before: float = 0.1, pictures: int = 3) -> pd.DataFrame:
@@ -191,27 +187,6 @@ def test_several_seeds_of_one_patient_count_as_one() -> None:
     assert found["p"] is None  # under twenty patients
     empty = context_aware.figures(rows[:0])
     assert empty["difference"] == {"mean": None, "ci95": None} and empty["n_patients"] == 0
-
-
-STUDIES = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/repeat.sh"))
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_what_repeats_a_study_calls_what_is_there_and_freezes_into_its_own_folder(name: str) -> None:
-    script = ROOT / "experiments" / name / "repeat.sh"
-    subprocess.run(["sh", "-n", str(script)], check=True)
-    text = script.read_text()
-    called = re.findall(r"-m experiments\.(\w+)|(experiments/[\w/]+\.py)", text)
-    assert called and all((ROOT / (file or f"experiments/{module}.py")).is_file() for module, file in called)
-    for chosen in re.findall(r"experiment=(\w+)", text):
-        assert (ROOT / "conf" / "experiment" / f"{chosen}.yaml").is_file()
-    assert f" {name}" in text or f"/{name}/" in text
-    assert (script.parent / "criteria.yaml").is_file()
-
-
-def test_every_study_of_the_phantom_can_be_repeated() -> None:
-    studies = {path.parent.name for path in (ROOT / "experiments").glob("*/criteria.yaml")}
-    assert studies - set(STUDIES) == {name for name in studies if name.startswith("nih_")}
 
 
 def test_run_folders_of_a_multirun_are_printed_in_order(
