@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import cfx.train
@@ -19,11 +21,6 @@ from cfx.messages import explain_error
 from cfx.runs import Run
 
 SWEEPS = sorted(file.stem for file in (Path(__file__).parent.parent / "conf/sweep").glob("*.yaml"))
-PLUGIN = {
-    "joblib": "hydra_joblib_launcher",
-    "slurm": "hydra_submitit_launcher",
-    "optuna": "hydra_optuna_sweeper",
-}
 
 
 def hydra_of(*overrides: str) -> Any:
@@ -39,9 +36,73 @@ def hydra_of(*overrides: str) -> Any:
 
 @pytest.mark.parametrize("choice", SWEEPS)
 def test_every_choice_composes(choice: str) -> None:
-    if choice in PLUGIN:
-        pytest.importorskip(f"hydra_plugins.{PLUGIN[choice]}")
-    assert hydra_of(f"sweep={choice}").hydra.sweep.dir.startswith("multirun/")
+    made = hydra_of(f"sweep={choice}").hydra  # the extra `dev` brings what each of them needs
+    assert made.sweep.dir.startswith("multirun/")
+    named = {"joblib": "JoblibLauncher", "slurm": "SlurmLauncher"}
+    assert made.launcher._target_.endswith(named.get(choice, "BasicLauncher"))
+
+
+def test_the_launcher_for_slurm_holds_what_was_asked_for() -> None:
+    asked = {"partition": "gpu", "timeout_min": 600, "gpus_per_node": 1, "mem_gb": 32}
+    overrides = [f"hydra.launcher.{key}={value}" for key, value in asked.items()]
+    node = hydra_of("sweep=slurm", "name=many", *overrides).hydra.launcher
+    OmegaConf.resolve(node)
+    launcher = instantiate(node)
+    assert type(launcher).__name__ == "SlurmLauncher"
+    assert asked.items() <= launcher.params.items()
+    assert launcher.params["submitit_folder"] == "multirun/many/.submitit/%j"
+
+
+SBATCH = r"""#!/bin/sh
+# A cluster of this machine alone: keeps the batch file and starts it once for each job of its array.
+cp "$1" "$CLUSTER/batch"
+export SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=7 SLURM_PROCID=0 SLURM_LOCALID=0
+for job in $(seq $(sed -n 's/^#SBATCH --array=0-\([0-9]*\)%.*/0 \1/p' "$1")); do
+  (SLURM_ARRAY_TASK_ID=$job sh "$1"; touch "$CLUSTER/ended$job") >"$CLUSTER/log$job" 2>&1 </dev/null &
+done
+echo "Submitted batch job 7"
+"""
+SRUN = """#!/bin/sh
+while case "$1" in --unbuffered) shift ;; --output | --error) shift 2 ;; *) false ;; esac do :; done
+exec "$@"
+"""
+SACCT = """#!/bin/sh
+# Asked only every few minutes, so that it answers when both jobs have ended.
+until [ -e "$CLUSTER/ended0" ] && [ -e "$CLUSTER/ended1" ]; do sleep 0.2; done
+printf '%s\\n' "JobID|State|NodeList" "7_0|COMPLETED|here" "7_1|COMPLETED|here"
+"""
+TELLS = """
+import sys
+from pathlib import Path
+from hydra.core.hydra_config import HydraConfig
+from cfx.cli import run_verb
+
+def body(config):
+    Path(HydraConfig.get().runtime.output_dir, "told").write_text(f"{config.task.name} {config.seed}")
+
+if __name__ == "__main__":
+    sys.exit(run_verb(body, "train"))
+"""
+
+
+@pytest.mark.slow
+def test_a_multirun_goes_to_slurm_and_its_jobs_come_back(tmp_path: Path) -> None:
+    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "verb.py").write_text(TELLS)
+    arguments = ["-m", "sweep=slurm", "name=many", "task=cardiomegaly,edema", "hydra.launcher.partition=gpu"]
+    done = subprocess.run(
+        [sys.executable, "verb.py", *arguments, "hydra.launcher.timeout_min=90", "seed=3"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "CLUSTER": str(tmp_path), "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+    )  # fmt: skip
+    logs = "".join(log.read_text() for log in tmp_path.glob("log*"))
+    assert done.returncode == 0, done.stderr[-2000:] + logs
+    asked = re.findall(r"^#SBATCH --(\S+)$", (tmp_path / "batch").read_text(), re.MULTILINE)
+    assert {"array=0-1%2", "partition=gpu", "time=90"} <= set(asked)
+    told = [(tmp_path / f"multirun/many/{job}/told").read_text() for job in (0, 1)]
+    assert told == ["cardiomegaly 3", "edema 3"]
 
 
 def test_a_search_varies_keys_that_are_there_and_asks_for_two_figures() -> None:
