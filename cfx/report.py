@@ -48,7 +48,13 @@ def main(config: DictConfig) -> None:
 
 def _compare(config: DictConfig) -> None:
     """Print the table of methods and controls, and write it where a folder is named for it."""
-    from cfx.reporting.methods import methods_table, read_entries, read_multirun, write_methods
+    from cfx.reporting.methods import (
+        jobs_without_run,
+        methods_table,
+        read_entries,
+        read_multirun,
+        write_methods,
+    )
     from cfx.reporting.paired import Comparison, compare, paired_table, read_tables, write_paired
     from cfx.reporting.seeds import seed_groups, seeds_table, write_seeds
 
@@ -59,7 +65,8 @@ def _compare(config: DictConfig) -> None:
         if config.multirun
         else read_entries([str(each) for each in config.run])
     )
-    print(methods_table(entries).text())
+    absent = jobs_without_run(str(config.multirun)) if config.multirun else []
+    print(methods_table(entries, absent).text())
     groups = seed_groups(entries)
     further = [seeds_table(groups)] if groups else []
     found = Comparison()
@@ -70,7 +77,7 @@ def _compare(config: DictConfig) -> None:
         print(f"\n{table.text()}")
     if config.output:
         folder = Path(str(config.output))
-        written = write_methods(folder, entries, further)
+        written = write_methods(folder, entries, further, absent)
         written += [write_seeds(folder, groups)] if groups else []
         written += [write_paired(folder, found.differences)] if found.differences else []
         for path in written:

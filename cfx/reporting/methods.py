@@ -198,6 +198,20 @@ def read_multirun(folder: str) -> list[Entry]:
     return list(entries.values())
 
 
+def jobs_without_run(folder: str) -> list[str]:
+    """Return the numbers of a multirun's jobs that have begun and written down no run: failed, or not done yet.
+
+    Raises:
+        MissingPath: no such folder.
+    """
+    jobs = [
+        path for path in resolve(folder, "multirun").glob("[0-9]*") if path.is_dir() and path.name.isdecimal()
+    ]
+    return [
+        path.name for path in sorted(jobs, key=lambda job: int(job.name)) if not (path / "run.json").is_file()
+    ]
+
+
 def figure_of(metrics: Mapping[str, Any], column: Column, measurement: str = "ctr") -> Figure:
     """Return a figure in its worse direction, with the interval of that direction.
 
@@ -250,8 +264,11 @@ def method_rows(entries: Sequence[Entry]) -> list[MethodRow]:
     return rows + controls
 
 
-def methods_table(entries: Sequence[Entry]) -> Table:
-    """Return the table for the terminal and for HTML; a column in which nobody has a number stays, as dashes."""
+def methods_table(entries: Sequence[Entry], absent: Sequence[str] = ()) -> Table:
+    """Return the table for the terminal and for HTML; a column in which nobody has a number stays, as dashes.
+
+    absent: numbers of a multirun's jobs that have no run, which the note tells.
+    """
     rows = method_rows(entries)
     cells = tuple(
         (
@@ -266,11 +283,11 @@ def methods_table(entries: Sequence[Entry]) -> Table:
         "Methods and controls",
         ("", "kind", "judged", *(column.name for column in COLUMNS)),
         cells,
-        " ".join(_notes(entries)),
+        " ".join(_notes(entries, absent)),
     )
 
 
-def _notes(entries: Sequence[Entry]) -> list[str]:
+def _notes(entries: Sequence[Entry], absent: Sequence[str]) -> list[str]:
     """What a reader of the table must know."""
     notes = [
         f"Judged: reach of at least {BAR} in the worse direction; the other figures of a row that is not judged mean "
@@ -281,6 +298,9 @@ def _notes(entries: Sequence[Entry]) -> list[str]:
         notes.append(
             "These runs do not explain the same black box on the same pictures: their rows can not be compared."
         )
+    if absent:
+        jobs = f"Job{'s' * (len(absent) > 1)} {', '.join(absent)}"
+        notes.append(f"{jobs} of this multirun made no run: failed, or not done yet.")
     units = {_unit(entry.metrics) for entry in entries} - {""}
     if units:
         notes.append(f"transfer is a share of the {' or the '.join(sorted(units))}.")
@@ -296,12 +316,14 @@ def _unit(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def write_methods(folder: Path, entries: Sequence[Entry], further: Sequence[Table] = ()) -> list[Path]:
+def write_methods(
+    folder: Path, entries: Sequence[Entry], further: Sequence[Table] = (), absent: Sequence[str] = ()
+) -> list[Path]:
     """Write the table as `methods.csv` (numbers and bounds apart) and `methods.html`, and return both paths.
 
-    further: tables that the page shows below it.
+    further: tables that the page shows below it. absent: see `methods_table`.
     """
-    table, sheet, page = methods_table(entries), folder / "methods.csv", folder / "methods.html"
+    table, sheet, page = methods_table(entries, absent), folder / "methods.csv", folder / "methods.html"
     shown, title = "".join(each.html() for each in (table, *further)), escape(page_title(entries))
     write_atomic(sheet, partial(_write_csv, method_rows(entries)))
     style = resources.files("cfx.reporting").joinpath("page.css").read_text(encoding="utf-8")
