@@ -49,6 +49,21 @@ class _Stop(BaseException):
         super().__init__(line)
 
 
+def plain(config: DictConfig, complete: bool = False) -> dict[str, Any]:
+    """Return a configuration resolved, as plain dicts.
+
+    Args:
+        config: as it was composed.
+        complete: refuse one in which something that has to be given is missing.
+
+    Raises:
+        MissingMandatoryValue: see there.
+    """
+    found = OmegaConf.to_container(config, resolve=True, throw_on_missing=complete)
+    assert isinstance(found, dict)  # a DictConfig always is one
+    return {str(key): value for key, value in found.items()}
+
+
 def compose(config_name: str, overrides: Sequence[str], directory: str | None = None) -> DictConfig:
     """Return the configuration of another verb, such as a run's own with `train`, with paths as typed.
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cfx.arguments import key_of
-from cfx.cli import compose, verb
+from cfx.cli import compose, plain, verb
 from cfx.environment import without_places
 from cfx.errors import BadValue
 from cfx.explain import device_of
@@ -96,9 +96,7 @@ def _pairs(config: DictConfig, overrides: list[str]) -> None:
     place.refuse_overwrite()
     own: Config | None = None
     if not config.run:
-        resolved = OmegaConf.to_container(compose("train", overrides), resolve=True)
-        assert isinstance(resolved, dict)
-        own = {str(key): value for key, value in resolved.items()}
+        own = plain(compose("train", overrides))
     from cfx.scoring import score_pairs
 
     loaded = _loaded(config) if config.run else None
@@ -183,9 +181,7 @@ def _composed(own: Config, overrides: Sequence[str], keys: Iterable[str]) -> Con
     made = compose("train", overrides)
     if not any(key.split(".")[0] == "task" for key in keys):
         made.task = own["task"]
-    plain = OmegaConf.to_container(made, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain(made)
 
 
 def _changed(own: Any, before: Any, after: Any) -> Any:

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cfx.cli import verb
+from cfx.cli import plain, verb
 from cfx.errors import BadValue
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def check_job(config: DictConfig) -> None:
     from cfx import assembly, chain
     from cfx.schema import check
 
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
-    known = {str(key): value for key, value in plain.items()}
+    known = plain(config, complete=True)
     check(known)
     if chain.is_phantom(known["data"]):
         assembly.source(known)  # its settings are checked as it is made; it is written when it is first read
@@ -50,14 +48,12 @@ def main(config: DictConfig) -> tuple[float, float] | float | None:
     from cfx.files import write_json
     from cfx.stages import Session
 
-    resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    assert isinstance(resolved, dict)
-    plain = {str(key): value for key, value in resolved.items()}
+    known = plain(config, complete=True)
     job = HydraConfig.get()
     if job.mode == RunMode.MULTIRUN and "direction" in job.sweeper:
-        check_directions(plain, job.sweeper.direction)
-        check_patients(plain)
-    run = Session(plain, Path(str(plain["runs"])).expanduser()).run()
+        check_directions(known, job.sweeper.direction)
+        check_patients(known)
+    run = Session(known, Path(str(known["runs"])).expanduser()).run()
     if job.mode == RunMode.MULTIRUN:
         # A multirun's folder says which run each job made, for the table over all of them.
         write_json(

@@ -22,11 +22,11 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 from cfx.data.phantom.source import Phantom
-from cfx.data.reading import Float, load_tensor, read_image
+from cfx.data.reading import Float, as_seen, load_tensor, read_image
 from cfx.environment import commit, versions
 from cfx.errors import BadValue
 from cfx.evaluation.explain_tools import Tools
-from cfx.evaluation.explaining import draw_batch, read_pictures, small_tensor
+from cfx.evaluation.explaining import draw_batch, read_pictures
 from cfx.evaluation.full_resolution import edit_series, shrunk
 from cfx.evaluation.ghosts import OldBorder
 from cfx.evaluation.judging import jitter, judge_images
@@ -117,7 +117,7 @@ def carried(tools: Tools, pictures: Sequence[Float], file: Path | None = None) -
             name: edit_series(image, edits.field[0, row], edits.residual[0, row], side)[0]
             for name, side in known.items()
         }
-        read = read_pictures(torch.stack([small_tensor(each, tools) for each in made.values()]), tools)
+        read = read_pictures(torch.stack([as_seen(each, tools.size) for each in made.values()]), tools)
         border = OldBorder(image, old[0])
         for (name, each), reading in zip(made.items(), read, strict=True):
             left[name][way].append(border.left(each, step.reading.masks[0]))

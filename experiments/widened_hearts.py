@@ -29,7 +29,7 @@ from cfx.anatomy.masks import MEASURED_SIZE
 from cfx.assembly import data_module
 from cfx.data.dataset import ChestXrayDataset
 from cfx.data.phantom.source import Phantom
-from cfx.data.reading import bytes_to_tensor, to_bytes, to_square
+from cfx.data.reading import as_seen
 from cfx.environment import commit, versions
 from cfx.errors import BadValue, MissingPath
 from cfx.evaluation.judging import Judge, judge_images
@@ -156,8 +156,7 @@ def _grey(images: Tensor) -> Array:
 
 def seen(pictures: Array, size: int) -> Tensor:
     """Pictures (N, H, W) in [0, 1] as the data module gives them to a network: (N, 1, size, size) in [-1, 1]."""
-    small = [to_bytes(to_square(each.astype(np.float32), size)) for each in pictures]
-    return bytes_to_tensor(np.stack(small))[:, None]
+    return torch.stack([as_seen(each.astype(np.float32), size) for each in pictures])
 
 
 def measured(judge: Judge, pairs: Pairs, size: int) -> Array:
@@ -169,10 +168,7 @@ def measured(judge: Judge, pairs: Pairs, size: int) -> Array:
 
 def slope(true: Array, found: Array) -> float:
     """Least-squares slope of the measured on the true change (M,) each; NaN where the truth does not vary."""
-    if not len(true) or np.ptp(true) == 0:
-        return float("nan")
-    away = true - true.mean()
-    return float(away @ found / (away @ away))
+    return float(np.polyfit(true, found, 1)[0]) if len(np.unique(true)) > 1 else float("nan")
 
 
 def figures(pairs: Pairs, found: Array) -> dict[str, Any]:

@@ -117,10 +117,7 @@ def sources(chest: Chest, change: float) -> Array | None:
 
 def warped(pictures: Array, columns: Array) -> Array:
     """Pictures or masks (..., H, W) taken from the columns (H, W) that `sources` gives, linearly between pixels."""
-    last = columns.shape[1] - 1
-    place = columns.clip(0, last)
-    first = np.minimum(np.floor(place).astype(np.int64), last - 1)
-    part = place - first
-    rows = np.arange(len(columns))[:, None]
-    result: Array = (1 - part) * pictures[..., rows, first] + part * pictures[..., rows, first + 1]
-    return result
+    places = np.stack([np.indices(columns.shape)[0], columns])
+    planes = np.asarray(pictures, dtype=np.float64).reshape(-1, *columns.shape)
+    taken = [ndimage.map_coordinates(plane, places, order=1, mode="nearest") for plane in planes]
+    return np.reshape(taken, np.shape(pictures))

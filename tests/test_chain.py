@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch import nn
 
 import cfx
 from cfx import assembly, chain
 from cfx.classifiers.networks import TransferNet
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.data.attributes import ATTRIBUTES
 from cfx.errors import MissingPath, UnknownChoice
 from cfx.naming import fingerprint
@@ -19,9 +18,7 @@ from cfx.runs import Run
 
 
 def config(*overrides: str) -> dict[str, Any]:
-    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain(compose("train", list(overrides)))
 
 
 def folder(*overrides: str) -> str:

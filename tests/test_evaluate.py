@@ -5,19 +5,16 @@ import sys
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
 import cfx.evaluate
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.errors import BadValue
 from cfx.evaluate import refuse_parts, with_overrides
 
 
 def config(*overrides: str) -> dict[str, Any]:
     """The configuration that a run of these arguments stores."""
-    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain(compose("train", list(overrides)))
 
 
 TABLE = ("seed=1", "data=table", "data.root=/their data, [all]", "data.splits.valid=0.25", "data.size=96")

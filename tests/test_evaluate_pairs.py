@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor, nn
 
@@ -23,7 +22,7 @@ import cfx.loading
 from cfx.anatomy.networks import UNet
 from cfx.classifiers.blackbox import BlackBox
 from cfx.classifiers.networks import SmallNet
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.errors import BadValue
 from cfx.evaluation.summary import KEYS
 from cfx.runs import Run
@@ -190,11 +189,7 @@ def test_a_run_gives_its_own_instruments(tmp_path: Path) -> None:
 def composed(root: Path, *overrides: str) -> dict[str, Any]:
     """A configuration of pleural effusion on the phantom whose untrained parts lie where trained ones would."""
     small = [f"{name}.network.width=8" for name in ("blackbox.model", "blackbox.transfer", "anatomy.judge")]
-    plain = OmegaConf.to_container(
-        compose("train", ["task=pleural_effusion", "data.size=64", *small, *overrides]), resolve=True
-    )
-    assert isinstance(plain, dict)
-    config = {str(key): value for key, value in plain.items()}
+    config = plain(compose("train", ["task=pleural_effusion", "data.size=64", *small, *overrides]))
     for role, own in cfx.chain.part_configs(config).items():
         if role in ("blackbox", "transfer", "judge", "box_judge"):
             run = Run.create(cfx.chain.run_of(own, root).path)

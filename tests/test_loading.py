@@ -7,21 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from cfx.classifiers.networks import TransferNet
 from cfx.classifiers.torchxrayvision_box import from_torchxrayvision
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.errors import BadValue, MissingPath, WrongLayout
 from cfx.loading import check_given, external_part, load_black_box, patient_warnings
 from cfx.runs import Run
 
 
 def config(*overrides: str) -> dict[str, Any]:
-    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain(compose("train", list(overrides)))
 
 
 def written(folder: Path, made: dict[str, Any]) -> Run:

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
 from cfx import chain
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.errors import BadValue, CheckpointMismatch, MissingPath
 from cfx.loading import check_given, refuse_phantoms
 from cfx.runs import Run
@@ -16,9 +15,7 @@ XRAYS = ("task=pleural_effusion", "data=chexpert", "data.root=/d")
 
 
 def config(*overrides: str) -> dict[str, Any]:
-    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain(compose("train", list(overrides)))
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 
 from cfx import measuring
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.data.annotations import Annotations
 from cfx.evaluation.familiarity import Familiarity
 from cfx.runs import Evaluation, Run
@@ -21,9 +20,7 @@ from cfx.runs import Evaluation, Run
 def config(root: Path, *overrides: str) -> dict[str, Any]:
     """A run's configuration on a table of small pictures."""
     given = ["data=table", f"data.root={root}", "data.size=16", *overrides]
-    plain = OmegaConf.to_container(compose("train", given), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain(compose("train", given))
 
 
 @pytest.fixture

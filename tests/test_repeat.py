@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
 
 from cfx import chain
 from cfx.arguments import split_own
-from cfx.cli import _jobs_of, compose, own_keys
+from cfx.cli import _jobs_of, compose, own_keys, plain
 from cfx.errors import UserError
 from cfx.evaluate import refuse_parts, refuse_training, with_overrides
 from cfx.schema import check
@@ -51,12 +50,6 @@ def calls_of(script: Path, place: Path, *arguments: str) -> list[list[str]]:
     command = ["sh", str(script), *arguments]
     subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True, timeout=60)
     return [line.split("\037")[:-1] for line in (place / "calls").read_text().split("\n")[:-1]]
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    resolved = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
 
 
 def refuse(calls: list[list[str]]) -> list[str]:

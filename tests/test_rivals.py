@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from cfx import assembly, chain
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.errors import BadValue
 from cfx.evaluation.summary import KEYS
 from cfx.loading import load_explainer
@@ -30,9 +29,7 @@ TINY = {
 
 
 def config(*overrides: str) -> dict[str, Any]:
-    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain(compose("train", list(overrides)))
 
 
 @pytest.fixture(scope="module")

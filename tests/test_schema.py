@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from omegaconf import OmegaConf
 
 from cfx.chain import part_configs
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.errors import BadValue, UnknownChoice
 from cfx.schema import EvaluationNode, Fit, LoggerNode, Task, Trainer, check, read
 from cfx.stages import Session
@@ -70,9 +69,7 @@ def test_every_shipped_task_and_logger_fits(repository: Path) -> None:
 
 
 def config(*overrides: str) -> dict[str, Any]:
-    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain(compose("train", list(overrides)))
 
 
 @pytest.mark.parametrize(

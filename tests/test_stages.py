@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 
 from cfx import stages
 from cfx.classifiers.module import Classifier
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.runs import Run
 
 
@@ -36,8 +35,7 @@ def test_a_classifier_is_calibrated_on_all_validation_pictures_by_one_of_two_pro
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = ["model=classifier", "data=table", f"data.root={table}", "data.size=64", "trainer=cpu"]
-    config = OmegaConf.to_container(compose("train", given), resolve=True)
-    assert isinstance(config, dict)
+    config = plain(compose("train", given))
     seen: list[int] = []
 
     def trained(config: Any, run: Run, module: Any, data: Any, **_: Any) -> Any:

@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import cfx.train
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.errors import BadValue
 from cfx.messages import explain_error
 from cfx.runs import Run
@@ -141,9 +141,7 @@ def test_a_search_without_its_package_says_what_to_install(monkeypatch: pytest.M
 def test_directions_are_as_many_as_figures(
     overrides: tuple[str, ...], direction: Any, match: str | None
 ) -> None:
-    plain = OmegaConf.to_container(compose("train", overrides), resolve=True)
-    assert isinstance(plain, dict)
-    config = {str(key): value for key, value in plain.items()}
+    config = plain(compose("train", overrides))
     asked = OmegaConf.create(direction) if isinstance(direction, list) else direction
     if match is None:
         cfx.train.check_directions(config, asked)

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
 from cfx import assembly, explain
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.data.labels import CHEXPERT_FINDINGS
 from cfx.errors import UnknownChoice
 from cfx.evaluation.rows import NOTHING, READ_AS
@@ -18,9 +17,7 @@ PHANTOM = {"cardiomegaly", "edema", "pleural_effusion"}
 
 
 def config(*overrides: str) -> dict[str, Any]:
-    plain = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain(compose("train", list(overrides)))
 
 
 def test_every_finding_of_chexpert_but_none_and_devices_has_a_task() -> None:

@@ -200,4 +200,9 @@ def load_tensor(path: str | Path, size: int, argument: str = "image") -> Tensor:
         MissingPath, BadImage: as `read_image`.
 
     """
-    return bytes_to_tensor(to_bytes(to_square(read_image(path, argument), size))).unsqueeze(0)
+    return as_seen(read_image(path, argument), size)
+
+
+def as_seen(image: Float, size: int) -> Tensor:
+    """Turn a picture (H, W) in [0, 1] into what networks see of it, by way of 8 bits: (1, size, size) in [-1, 1]."""
+    return bytes_to_tensor(to_bytes(to_square(image, size))).unsqueeze(0)

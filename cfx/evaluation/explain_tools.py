@@ -118,7 +118,7 @@ class Settings:
     Attributes:
         targets: posteriors asked for, each in [0, 1].
         full_resolution: those of them that are also drawn at the original's resolution; None: the lowest and the
-            highest, which it then holds.
+            highest; see `enlarged`.
         mark: whether pictures carry the visible mark; DICOM files always do.
         overwrite: explain again what has been explained with the same settings.
         about: further facts for the JSON; a result with others is made again.
@@ -153,9 +153,7 @@ class Settings:
             raise BadValue(
                 "targets", list(self.targets), "are not posteriors", "give numbers between 0 and 1"
             )
-        if self.full_resolution is None:
-            object.__setattr__(self, "full_resolution", tuple(sorted({min(self.targets), max(self.targets)})))
-        strangers = [c for c in self.full_resolution or () if not np.isclose(c, self.targets).any()]
+        strangers = [c for c in self.enlarged if not np.isclose(c, self.targets).any()]
         if strangers:
             raise BadValue("full_resolution", strangers, "are not among the targets", "add them to targets")
         if self.batch < 1:
@@ -166,9 +164,15 @@ class Settings:
             raise UnknownChoice("identifiers", self.identifiers, "is no choice", remedy)
         object.__setattr__(self, "targets", tuple(sorted(set(self.targets))))
 
+    @property
+    def enlarged(self) -> tuple[float, ...]:
+        """Targets that are drawn at the original's resolution as a PNG."""
+        ends = tuple(sorted({min(self.targets), max(self.targets)}))
+        return ends if self.full_resolution is None else self.full_resolution
+
     def large(self, target: float) -> bool:
-        """Whether a target is drawn at the original's resolution as a PNG."""
-        return bool(np.isclose(target, self.full_resolution or ()).any())
+        """Whether a target is among them."""
+        return bool(np.isclose(target, self.enlarged).any())
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -215,7 +219,7 @@ def about(tools: Tools, settings: Settings) -> dict[str, Any]:
         "limits": list(tools.explainer.ends),
         "size": tools.size,
         "targets": list(settings.targets),
-        "full_resolution_targets": list(settings.full_resolution or ()),
+        "full_resolution_targets": list(settings.enlarged),
         "inverted": settings.invert,
         "dicom": settings.identifiers if settings.dicom else None,
         **settings.about,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cfx.data.reading import Float, bytes_to_tensor, to_bytes, to_square
+from cfx.data.reading import Float, as_seen
 from cfx.evaluation.detecting import find_all
 from cfx.evaluation.explain_notes import border_unknown, heart_moves, recess_gone, seen_sharper, wrong_way
 from cfx.evaluation.explain_tools import Tools
@@ -126,11 +126,6 @@ def _read_chunk(images: Tensor, tools: Tools) -> list[Reading]:
     ]
 
 
-def small_tensor(image: Float, tools: Tools) -> Tensor:
-    """A picture of any size as the run's parts see it, by way of 8 bits as in training: (1, size, size) in [-1, 1]."""
-    return bytes_to_tensor(to_bytes(to_square(image, tools.size))).unsqueeze(0)
-
-
 def _grey(image: Tensor) -> Float:
     """A picture (1, H, W) in [-1, 1] as grey (H, W) in [0, 1]."""
     result: Float = ((image[0].float().cpu() + 1.0) / 2.0).clamp(0.0, 1.0).numpy()
@@ -155,7 +150,7 @@ def draw_batch(images: Sequence[Float], tools: Tools, targets: Sequence[float]) 
         a progression for each picture.
 
     """
-    tensor = torch.stack([small_tensor(image, tools) for image in images]).to(tools.device)
+    tensor = torch.stack([as_seen(image, tools.size) for image in images]).to(tools.device)
     before = read_pictures(tensor, tools)
     # The method's own output at c = p(x) goes first: it tells what drawing alone does to the measurement.
     asked = torch.tensor(
@@ -249,7 +244,7 @@ def _notes_of(image: Float, familiar: bool | None, tools: Tools) -> tuple[str, .
     """Tells a negative: a picture unlike the training data whose inverse is like them."""
     if familiar is not False or tools.familiar is None:
         return ()
-    negative = small_tensor(1.0 - image, tools)[None].to(tools.device)
+    negative = as_seen(1.0 - image, tools.size)[None].to(tools.device)
     if not bool(tools.familiar(negative)[0]):
         return ()
     return ("looks like a negative; invert=true turns it round",)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from cfx.data.reading import Float
+from cfx.data.reading import Float, as_seen
 from cfx.evaluation.dicom_series import Series, check_dicom
 from cfx.evaluation.explain_tools import Settings, Tools
 from cfx.evaluation.explained import FullResolution, Step, cut_padding
-from cfx.evaluation.explaining import Drawn, read_pictures, small_tensor
+from cfx.evaluation.explaining import Drawn, read_pictures
 from cfx.evaluation.full_resolution import edits_on
 from cfx.evaluation.marking import marked, png_info, unmarked
 from cfx.files import write_atomic
@@ -66,7 +66,7 @@ def write_large(
             dicom = f"dicom/{stem}.dcm"
             series.write(picture, folder / dicom, index, drawn.steps[index], whole=edits)
         # Read before the mark is on it: the black box must not see letters.
-        small.append(small_tensor(picture, tools))
+        small.append(as_seen(picture, tools.size))
         made[index] = FullResolution(png, drawn.steps[index].reading, dicom)
     if edits and small:
         readings = read_pictures(torch.stack(small).to(tools.device), tools)

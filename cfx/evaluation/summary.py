@@ -178,14 +178,14 @@ def method_sections(rows: pd.DataFrame, name: str, collected: Collected) -> Sect
 
 def subgroups(rows: pd.DataFrame, collected: Collected) -> Section:
     """Subgroups in the measurement that the task is read by, if it was made, else in the CTR; or by reach alone."""
+    read_by, direction, name = READ_AS.get(collected.measurement), collected.direction, "ctr"
     if collected.measurement == NOTHING:
         return subgroup_section(rows, None, None, collected.threshold)
-    read_by = READ_AS.get(collected.measurement)
     if read_by == "scp" and collected.detector is not None:
-        return subgroup_section(with_recesses(rows), collected.recess_direction, "scp", collected.threshold)
-    if read_by == "haze":
-        return subgroup_section(rows, collected.haze_direction, "haze", collected.threshold)
-    return subgroup_section(rows, collected.direction, threshold=collected.threshold)
+        rows, direction, name = with_recesses(rows), collected.recess_direction, "scp"
+    elif read_by == "haze":
+        direction, name = collected.haze_direction, "haze"
+    return subgroup_section(rows, direction, name, collected.threshold)
 
 
 def summarise(

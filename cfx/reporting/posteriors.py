@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cfx.reporting.charts import source_bins
+from cfx.reporting.charts import EDGES, source_bins
 from cfx.reporting.run_files import number_at
 from cfx.reporting.style import BINS, INK, QUIET, new_figure, tidy
 from cfx.reporting.tables import count, fixed
@@ -26,7 +26,7 @@ _APART = {
     ),
     None: "Whether the black box saw the explainer's training patients too is not known.",
 }
-_LOW, _HIGH = 0.2, 0.8
+_LOW, _HIGH = EDGES[1], EDGES[-2]
 
 
 def histogram_of(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:

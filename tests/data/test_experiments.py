@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch import nn
 
 from cfx import assembly, chain
 from cfx.build import build
 from cfx.classifiers.blackbox import BlackBox
-from cfx.cli import MOST_JOBS, _jobs_of, compose, own_keys
+from cfx.cli import MOST_JOBS, _jobs_of, compose, own_keys, plain
 from cfx.errors import UserError
 from cfx.stages import Session
 from cfx.train import check_job
@@ -38,15 +38,10 @@ def real_sets(
     return sets
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
-    resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
-
-
 def smoke(name: str) -> Session:
     """What `cfx.train experiment=NAME trainer=smoke` makes, into a folder that is not there."""
-    return Session(plain(compose("train", [f"experiment={name}", "trainer=smoke"])), Path("nowhere/runs"))
+    config = plain(compose("train", [f"experiment={name}", "trainer=smoke"]), complete=True)
+    return Session(config, Path("nowhere/runs"))
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import toy
-from omegaconf import OmegaConf
 from torch import Tensor
 from toy_detector import Blunting, CornerFinder
 from toy_settings import thumbnails
+from trees import assert_alike
 
 from cfx import measuring
-from cfx.cli import compose
+from cfx.cli import compose, plain
 from cfx.evaluation.pairs_out import write_pairs
 from cfx.evaluation.rows import is_extreme
 from cfx.instruments import instruments_of_run
@@ -43,12 +43,11 @@ def config(name: str) -> dict[str, Any]:
     """A small evaluation of a task."""
     sizes = [f"evaluation.{key}_images=4" for key in ("control", "descent", "oracle_grid", "return")]
     sizes += ["evaluation.oracle=false", "evaluation.resamples=50", "evaluation.targets=[0,0.3,0.7,1]"]
-    plain = OmegaConf.to_container(compose("train", ["data.size=32", *sizes]), resolve=True)
-    assert isinstance(plain, dict)
+    own = plain(compose("train", ["data.size=32", *sizes]))
     measurement, direction = TASKS[name]
-    plain["task"] |= {"name": name, "measurement": measurement, "direction": direction}
-    plain["detector"] = {"kind": "trained" if name == "pleural_effusion" else "none"}
-    return {str(key): value for key, value in plain.items()}
+    own["task"] |= {"name": name, "measurement": measurement, "direction": direction}
+    own["detector"] = {"kind": "trained" if name == "pleural_effusion" else "none"}
+    return own
 
 
 def loaded(run: Run, own: dict[str, Any], trained_on: dict[str, Any] | None) -> LoadedRun:
@@ -107,22 +106,6 @@ def both(request: pytest.FixtureRequest, world: Any, tmp_path_factory: pytest.Te
     return found
 
 
-def alike(one: Any, other: Any, where: str) -> None:
-    """Compare two trees of figures, leaf by leaf."""
-    if isinstance(one, dict):
-        assert set(one) == set(other), where
-        for key in set(one) - TRUTHS - {"speed"}:
-            alike(one[key], other[key], f"{where}.{key}")
-    elif isinstance(one, list):
-        assert len(one) == len(other), where
-        for number, (a, b) in enumerate(zip(one, other, strict=True)):
-            alike(a, b, f"{where}[{number}]")
-    elif isinstance(one, float):
-        assert other == pytest.approx(one, abs=1e-4), where
-    else:
-        assert one == other, where
-
-
 def test_the_independent_classifier_is_asked_at_its_own_threshold(both: Any) -> None:
     (rows, own), (others, scored) = both
     assert own["transfer"]["threshold"] == scored["transfer"]["threshold"] == THRESHOLD
@@ -139,7 +122,7 @@ def test_the_independent_classifier_is_asked_at_its_own_threshold(both: Any) -> 
 )
 def test_every_section_is_that_of_the_run(both: Any, section: str) -> None:
     (_, own), (_, scored) = both
-    alike(own[section], scored[section], section)
+    assert_alike(own[section], scored[section], 1e-4, section, TRUTHS | {"speed"})
 
 
 def test_the_rows_are_those_of_the_run(both: Any) -> None:
