@@ -13,7 +13,6 @@ from torch import Tensor
 
 from cfx.explainers.base import Counterfactual, Explainer, answered
 from cfx.explainers.pixel.explainer import PixelExplainer
-from cfx.explainers.walk import END
 
 
 class Control(Explainer):
@@ -117,12 +116,12 @@ class PixelDescent(Control):
     """
 
     draws_grid = False
-    ends = (END, 1 - END)
 
     def __init__(self, blackbox: Any, steps: int = 60) -> None:
         super().__init__("pixel_descent", blackbox)
         self.descent = PixelExplainer(blackbox, steps=steps)
+        self.ends = self.descent.ends
 
     def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
-        """Descend from each input (B, 1, H, W) to each of its targets (B, T); 0 and 1 mean 0.02 and 0.98."""
+        """Descend from each input (B, 1, H, W) to each of its targets (B, T); 0 and 1 mean the `ends`."""
         return self.descent.explain(image, targets)

@@ -60,6 +60,23 @@ class Explainer(nn.Module, ABC):
         """
 
 
+TARGET_LIMIT = 0.02
+"""No finite logit gives 0 or 1: a method that aims at probabilities asks for them up to this, unless told otherwise."""
+
+
+def aimed(targets: Tensor, posterior: Tensor, limit: float = TARGET_LIMIT) -> Tensor:
+    """Return what is aimed at for targets (B, T) of pictures with posteriors (B,).
+
+    Targets are clipped to `limit` and 1 minus it, but a picture that is beyond an end already stays where it is: asked
+    for 0, nothing may rise.
+    """
+    wanted = targets.clamp(limit, 1 - limit)
+    least = posterior.clamp(max=limit)[:, None]
+    most = posterior.clamp(min=1 - limit)[:, None]
+    wanted = torch.where(targets <= limit, torch.minimum(wanted, least.maximum(targets)), wanted)
+    return torch.where(targets >= 1 - limit, torch.maximum(wanted, most.minimum(targets)), wanted)
+
+
 @torch.no_grad()
 def answered(
     blackbox: Callable[[Tensor], Tensor], images: Tensor, targets: Tensor, chunk: int = 256

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-END = 0.02
-"""No finite logit gives 0 or 1: the ends are asked for up to this."""
+from cfx.explainers.base import TARGET_LIMIT, aimed
 
 Coordinates = Tensor
 Draw = Callable[[Coordinates], Tensor]
@@ -33,17 +32,26 @@ class Pace:
         rate: length of the first steps along the coordinate that moves most.
         tolerance: distance of posterior and target at which it has arrived.
         momentum: share of the last step's direction that is kept.
+        limit: 0 and 1 mean this and 1 minus it (see `aimed`).
     """
 
     steps: int = 60
     rate: float = 0.02
     tolerance: float = 0.01
     momentum: float = 0.7
+    limit: float = TARGET_LIMIT
 
     def __post_init__(self) -> None:
         """Refuse a walk that could not move or would never end."""
         if self.steps < 1 or self.rate <= 0 or self.tolerance <= 0 or not 0 <= self.momentum < 1:
             raise ValueError(f"{self} does not walk: steps >= 1, rate and tolerance > 0, momentum in [0, 1)")
+        if not 0 < self.limit < 0.5:
+            raise ValueError(f"limit={self.limit} must be between 0 and 0.5: the ends are two")
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """What is aimed at for 0 and for 1."""
+        return self.limit, 1 - self.limit
 
 
 class Queues:
@@ -56,9 +64,9 @@ class Queues:
         length: int (2 B,).
     """
 
-    def __init__(self, targets: Tensor, posterior: Tensor) -> None:
+    def __init__(self, targets: Tensor, posterior: Tensor, limit: float = TARGET_LIMIT) -> None:
         """Sort targets (B, T) by what the black box says of the start, (B,)."""
-        self.asked = targets.clamp(END, 1 - END)
+        self.asked = aimed(targets, posterior, limit)
         up = self.asked >= posterior.unsqueeze(1)
         orders = [
             torch.where(side, key, torch.full_like(key, float("inf"))).argsort(dim=1, stable=True)
@@ -93,7 +101,7 @@ def walk(
         start: float (B, ...), where each picture's walk begins.
         draw: coordinates to pictures.
         logit: of the black box.
-        targets: float (B, T) in [0, 1]; 0 and 1 mean 0.02 and 0.98.
+        targets: float (B, T) in [0, 1]; 0 and 1 mean the pace's ends.
         pace: of the walk.
         pull: a further cost, such as the distance from the picture that is explained.
         limits: least and greatest value of a coordinate, or None.
@@ -106,7 +114,7 @@ def walk(
         begin, wanted = start.detach().clone(), targets.detach().clone()
         with torch.no_grad():
             pictures = draw(begin)
-            queues = Queues(wanted, torch.sigmoid(logit(pictures)).to(wanted))
+            queues = Queues(wanted, torch.sigmoid(logit(pictures)).to(wanted), pace.limit)
         walkers = _Walkers(begin, queues, pace, pictures)
         while len(walkers.active):
             position, row, goal = walkers.standing()

