@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cfx.metrics.statistics import FEWEST_PATIENTS, cluster_bootstrap
 from cfx.reporting.style import BINS, INK, QUIET, new_figure, tidy
 
 EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -23,18 +24,22 @@ def validity_curve(table: pd.DataFrame) -> pd.DataFrame:
         table: ``counterfactuals.parquet`` (columns patient_id, p_before, target, p_after).
 
     Returns:
-        columns bin (0..4), target, mean, half (half-width of a normal 95 % interval over patients; 0 for one
-        patient), n_patients, sorted by bin and target; rows without a posterior are left out.
+        columns bin (0..4), target, mean, low, high (95 % interval of the mean by bootstrap over patients; NaN under
+        `FEWEST_PATIENTS`, of whom it would be too narrow), n_patients, sorted by bin and target; rows without a
+        posterior are left out.
 
     """
     known = table.dropna(subset=["p_before", "target", "p_after"])
     known = known.assign(bin=source_bins(known["p_before"]), target=known["target"].round(4))
-    patients = known.groupby(["bin", "target", "patient_id"], as_index=False)["p_after"].mean()
-    grouped = patients.groupby(["bin", "target"])["p_after"]
-    curve = grouped.agg(["mean", "std", "count"]).reset_index()
-    curve["half"] = (1.96 * curve["std"] / np.sqrt(curve["count"])).fillna(0.0)
-    named: pd.DataFrame = curve.rename(columns={"count": "n_patients"})
-    return named[["bin", "target", "mean", "half", "n_patients"]]
+    points = []
+    for (number, target), rows in known.groupby(["bin", "target"]):
+        patients = rows["patient_id"]
+        count = patients.nunique()
+        mean, low, high = cluster_bootstrap(rows["p_after"].to_numpy(dtype=float), patients.to_numpy())
+        if count < FEWEST_PATIENTS:
+            low = high = float("nan")
+        points.append((number, target, mean, low, high, count))
+    return pd.DataFrame(points, columns=["bin", "target", "mean", "low", "high", "n_patients"])
 
 
 def validity_figure(table: pd.DataFrame) -> Figure | None:
@@ -60,8 +65,8 @@ def validity_figure(table: pd.DataFrame) -> Figure | None:
             continue
         n = int(line["n_patients"].max())
         name = f"began at {EDGES[number]:.1f}–{EDGES[number + 1]:.1f}  (n={n:,})"
-        x, mean, half = (line[name_].to_numpy(dtype=float) for name_ in ("target", "mean", "half"))
-        axes.fill_between(x, mean - half, mean + half, color=BINS[number], alpha=0.18, linewidth=0)
+        x, mean, low, high = (line[key].to_numpy(dtype=float) for key in ("target", "mean", "low", "high"))
+        axes.fill_between(x, low, high, color=BINS[number], alpha=0.18, linewidth=0)
         axes.plot(x, mean, color=BINS[number], linewidth=1.8, marker="o", markersize=3.4, label=name)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
