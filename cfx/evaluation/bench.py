@@ -13,14 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cfx.evaluation.detecting import FOUND_NAMES, Detecting, angles_of, both_sides
-from cfx.evaluation.device_files import read_devices
+from cfx.evaluation.device_files import DEVICE_COUNTS, count_devices
 from cfx.evaluation.judging import Judge, dice, haze_by, in_batches, judge_all
 from cfx.evaluation.rows import KEYS, Drawn, Part, PictureSet, finish, is_extreme, load_part
 from cfx.evaluation.settings import Settings
 from cfx.evaluation.verdict import thorax_change, verdicts
 from cfx.measurements import READING_FLOOR, measure
 from cfx.metrics.boxes import BoxSet
-from cfx.metrics.devices import Device, find, in_edit, visible
 from cfx.metrics.oracle import ghost_energies, l1
 from cfx.metrics.recess import SIDES
 from cfx.metrics.validity import groups
@@ -357,27 +356,10 @@ class Bench:
 
     def _devices(self, part: Part, images: Tensor, asked: Array) -> Mapping[str, Array]:
         """Devices there before, kept, and the same of those in the edited region, at the extremes."""
-        names = ("devices_before", "devices_kept", "devices_in_edit", "devices_in_edit_kept")
-        counts = {name: np.full(asked.shape, np.nan) for name in names}
         if "device_path" not in self.table:
-            return {name: value.reshape(-1) for name, value in counts.items()}
-        paths = self.table["device_path"].to_numpy()[part.rows]
-        grey = (part.image[:, 0].cpu().numpy().astype(np.float64) + 1) / 2
-        for row, column in zip(*np.nonzero(asked), strict=True):
-            before = grey[row]
-            after = (images[row, column, 0].cpu().numpy().astype(np.float64) + 1) / 2
-            shown = [each for each in read_devices(paths[row], before.shape[-1]) if visible(before, each)]
-            tally = [self._device(before, after, each) for each in shown]
-            counts["devices_before"][row, column] = len(tally)
-            counts["devices_kept"][row, column] = sum(kept for kept, _ in tally)
-            counts["devices_in_edit"][row, column] = sum(edited for _, edited in tally)
-            counts["devices_in_edit_kept"][row, column] = sum(kept and edited for kept, edited in tally)
+            return {name: np.full(asked.size, np.nan) for name in DEVICE_COUNTS}
+        counts = count_devices(self.table["device_path"].to_numpy()[part.rows], part.image, images, asked)
         return {name: value.reshape(-1) for name, value in counts.items()}
-
-    @staticmethod
-    def _device(before: Array, after: Array, device: Device) -> tuple[bool, bool]:
-        """Whether a device was kept, and whether it lies in the edited region."""
-        return find(before, after, device).kept, in_edit(before, after, device.mask)
 
     def _oracle(self, part: Part, targets: Array, drawn: Drawn) -> Mapping[str, Array]:
         """CTR of the oracle's masks, L1 to it from the drawn picture and from the source, and ghosts."""
