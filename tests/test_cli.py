@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from cfx.cli import _every_value_once, compose, devices_per_job, own_keys, run_verb
+from cfx.cli import _every_value_once, _jobs_of, compose, devices_per_job, own_keys, run_verb
 from cfx.errors import BadValue, MissingPath, UserError
 from cfx.help_text import help_text
+from cfx.train import check_job
 
 TRAIN = """
     defaults: [{task: cardiomegaly}, {loss: null}, _self_, {override hydra/job_logging: none}]
@@ -141,6 +142,14 @@ def test_a_mistyped_key_of_another_verb_is_not_taken_for_a_group(
 def test_a_mistyped_experiment_of_the_project_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_verb(print, "train", ["experiment=nih_efusion"]) == 2
     assert "did you mean 'nih_effusion'" in line(capsys)
+
+
+def test_a_key_of_swept_choices_alone_is_told_how_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    fixed = "model.explainer.target_limit=0.1"
+    assert run_verb(print, "train", ["-m", "model=xgem,pixel", fixed], check=check_job) == 2
+    assert f"without model=xgem,pixel first: for a key of these alone write ++{fixed}" in line(capsys)
+    jobs = _jobs_of("train", ["-m", "model=xgem,pixel", f"++{fixed}"], None)
+    assert [job.model.explainer.target_limit for job in jobs] == [0.1, 0.1]
 
 
 def test_a_missing_value_is_named(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
