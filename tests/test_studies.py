@@ -74,6 +74,7 @@ def test_each_seed_of_a_multirun_is_frozen(repository: Path, tmp_path: Path) -> 
     assert found["up"]["verdicts"] == {"interpret": 1, "do not interpret: target missed": 1}
     assert found["up"]["thorax_changed"] == 0.5 and found["down"]["thorax_changed"] is None
     assert freeze.main([]) == 2
+    assert freeze.main(["study", str(tmp_path / "nothing")]) == 2 and not (tmp_path / "nothing").exists()
 
 
 def test_folds_are_pooled_once_an_image(repository: Path, tmp_path: Path) -> None:
