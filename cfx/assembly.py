@@ -11,7 +11,7 @@ import pandas as pd
 import pytorch_lightning as pl
 from torch import nn
 
-from cfx.build import build, takes
+from cfx.build import build, check_targets, takes
 from cfx.classifiers.blackbox import BlackBox
 from cfx.data.attributes import ATTRIBUTES
 from cfx.data.datamodule import ChestXrayDataModule
@@ -178,14 +178,21 @@ def is_trained(config: Config) -> bool:
 def check_explainer(config: Config) -> None:
     """Refuse what would only be noticed when everything that an explainer needs has been trained.
 
-    That is a finding that the data do not have, a knob that does not exist, a loss for an explainer that has an
-    objective of its own, none for one that needs it, and wrong weights.
+    That is a finding that the data do not have, a key that the explainer does not take, a knob that does not exist,
+    ends that are none, a loss for an explainer that has an objective of its own, none for one that needs it, and
+    wrong weights.
 
     Raises:
-        BadValue, UnknownChoice: naming `task.finding`, `model.explainer.knob`, `loss` or the key in it.
+        BadValue, UnknownChoice: naming `task.finding`, the key in `model`, `loss` or the key in it.
     """
     findings(config)
     model, kind = config["model"], config["loss"].get("kind")
+    check_targets(model["explainer"], "model.explainer")
+    for place, node in (("model", model), ("model.explainer", model["explainer"])):
+        limit = node.get("target_limit", 0.0)
+        if not isinstance(limit, int | float) or not 0 <= limit < 0.5:
+            problem = "0 and 1 can not stand for this and 1 minus it"
+            raise BadValue(f"{place}.target_limit", limit, problem, "give a number from 0 to under 0.5")
     knob = model["explainer"].get("knob", KNOBS[0])
     if knob not in KNOBS:
         raise UnknownChoice(

@@ -13,6 +13,7 @@ answers at once.
 import contextlib
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -216,14 +219,42 @@ def _jobs_of(config_name: str, arguments: Sequence[str], directory: str | None) 
         return []
     # Hydra takes the sweeper from the configuration without what is swept over.
     fixed = [str(each.input_line) for each in typed if not each.is_sweep_override()]
-    with _fresh_hydra(directory):
-        sweeper = hydra.compose(config_name, overrides=fixed, return_hydra_config=True).hydra.sweeper
+    try:
+        with _fresh_hydra(directory):
+            sweeper = hydra.compose(config_name, overrides=fixed, return_hydra_config=True).hydra.sweeper
+    except ConfigCompositionException as error:
+        _refuse_keys_of_swept_choices(config_name, typed, directory, error)
+        raise
     if not str(sweeper._target_).endswith(".BasicSweeper"):
         return []
     written = parser.parse_overrides([f"{key}={value}" for key, value in (sweeper.params or {}).items()])
     jobs = [job for batch in BasicSweeper.split_arguments([*written, *typed], None) for job in batch]
     chosen = jobs if len(jobs) <= MOST_JOBS else _every_value_once(jobs)
     return [compose(config_name, job, directory) for job in chosen]
+
+
+def _refuse_keys_of_swept_choices(
+    config_name: str, typed: Sequence[Override], directory: str | None, error: ConfigCompositionException
+) -> None:
+    """Raise how a key is given that only choices which a multirun sweeps over have; return where that is not so.
+
+    Raises:
+        UnknownChoice: every job for itself can be put together, the multirun as Hydra reads it first can not.
+    """
+    jobs = [job for batch in BasicSweeper.split_arguments(list(typed), None) for job in batch]
+    try:
+        for job in _every_value_once(jobs):
+            compose(config_name, job, directory)
+    except ConfigCompositionException:
+        return
+    wrong = re.search(r"Could not override '([^']*)'", str(error))
+    fixed = {each.key_or_group: str(each.input_line) for each in typed if not each.is_sweep_override()}
+    if wrong is None or wrong[1] not in fixed:
+        return
+    swept = " ".join(str(each.input_line) for each in typed if each.is_sweep_override())
+    key, _, value = fixed[wrong[1]].partition("=")
+    problem = f"Hydra reads a multirun without {swept} first, and only these have the key"
+    raise UnknownChoice(key, value, problem, f"write ++{key}={value}")
 
 
 def _every_value_once(jobs: Sequence[Sequence[str]]) -> list[Sequence[str]]:

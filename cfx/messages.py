@@ -65,12 +65,6 @@ def _value_of(key: str, arguments: Iterable[str]) -> str | None:
     return None
 
 
-def _swept_over(key: str, arguments: Iterable[str]) -> str | None:
-    """The argument that sweeps over the choices of the group that a key is in, such as model=xgem,pixel."""
-    sweeps = (each for each in arguments if "," in each.partition("=")[2])
-    return next((each for each in sweeps if key.startswith(f"{key_of(each)}.")), None)
-
-
 def _missing_choice(error: MissingConfigException) -> UserError:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
     options = list(error.options or [])
@@ -103,10 +97,7 @@ def _composition(error: BaseException, arguments: Sequence[str], keys: Callable[
         known = keys()
         if key.replace(".", "/") in known:
             return BadValue(key, value, "no choice of this group is made yet", f"write +{key}={value}")
-        remedy = _hint(key.replace("/", "."), known)
-        if swept := _swept_over(key, arguments):
-            remedy += f"; Hydra reads a multirun without {swept} first: for a key of these alone write ++{key}={value}"
-        return UnknownChoice(key, value, "there is no such key", remedy)
+        return UnknownChoice(key, value, "there is no such key", _hint(key.replace("/", "."), known))
     there = re.search(r"item is already at '([^']*)'", text)
     if there:
         return BadValue(

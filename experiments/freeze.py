@@ -59,8 +59,9 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     runs = [run for place in arguments[1:] for run in jobs_of(Path(place))]
-    if not all(run.finished for run in runs):
-        print(f"error: {arguments[1:]} hold no finished runs, seen from this folder", file=sys.stderr)
+    unfinished = [str(run.path) for run in runs if not run.finished]
+    if unfinished:
+        print(f"error: not finished, or not there: {', '.join(unfinished)}", file=sys.stderr)
         return 2
     for number, run in enumerate(runs):
         print(freeze(ROOT / arguments[0], run, number == 0))

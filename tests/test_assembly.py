@@ -57,6 +57,25 @@ def test_a_knob_or_a_finding_that_is_none_is_told_before_anything_is_trained() -
         check_explainer({**config, "task": {"finding": "Oedema"}})
 
 
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"target_limit": 0.5}, r"model\.explainer\.target_limit=0\.5.*from 0 to under 0\.5"),
+        ({"target_limit": -0.1}, r"model\.explainer\.target_limit=-0\.1"),
+        ({"target_limit": "low"}, r"model\.explainer\.target_limit='low'"),
+        ({"stesp": 5}, r"model\.explainer.*stesp"),
+    ],
+)
+@pytest.mark.parametrize("name", ["xgem.explainer.Xgem", "pixel.explainer.Pixel", "gan.explainer.Gan"])
+def test_what_an_explainer_can_not_be_used_with_is_told_before_anything_is_trained(
+    changed: dict[str, Any], match: str, name: str
+) -> None:
+    config, node = explainer_config(), {"_target_": f"cfx.explainers.{name}Explainer", "target_limit": 0.1}
+    check_explainer({**config, "model": {**config["model"], "explainer": node}})
+    with pytest.raises((BadValue, UnknownChoice), match=match):
+        check_explainer({**config, "model": {**config["model"], "explainer": {**node, **changed}}})
+
+
 def explainer_config() -> dict[str, Any]:
     """As much of a configuration as is looked at."""
     model = {"name": "explainer", "_target_": "cfx.explainers.gan.module.CounterfactualGAN", "explainer": {}}

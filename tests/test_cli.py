@@ -147,7 +147,14 @@ def test_a_mistyped_experiment_of_the_project_is_refused(capsys: pytest.CaptureF
 def test_a_key_of_swept_choices_alone_is_told_how_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:
     fixed = "model.explainer.target_limit=0.1"
     assert run_verb(print, "train", ["-m", "model=xgem,pixel", fixed], check=check_job) == 2
-    assert f"without model=xgem,pixel first: for a key of these alone write ++{fixed}" in line(capsys)
+    told = line(capsys)
+    assert (
+        "without model=xgem,pixel first, and only these have the key" in told and f"write ++{fixed}" in told
+    )
+    assert (
+        run_verb(print, "train", ["-m", "model=xgem,pixel", "model.explainer.stesp=5"], check=check_job) == 2
+    )
+    assert "++" not in line(capsys)
     jobs = _jobs_of("train", ["-m", "model=xgem,pixel", f"++{fixed}"], None)
     assert [job.model.explainer.target_limit for job in jobs] == [0.1, 0.1]
 

@@ -45,8 +45,8 @@ class Pace:
         """Refuse a walk that could not move or would never end."""
         if self.steps < 1 or self.rate <= 0 or self.tolerance <= 0 or not 0 <= self.momentum < 1:
             raise ValueError(f"{self} does not walk: steps >= 1, rate and tolerance > 0, momentum in [0, 1)")
-        if not 0 < self.limit < 0.5:
-            raise ValueError(f"limit={self.limit} must be between 0 and 0.5: the ends are two")
+        if not 0 <= self.limit < 0.5:
+            raise ValueError(f"limit={self.limit} must be from 0 to under 0.5: the ends are two")
 
     @property
     def ends(self) -> tuple[float, float]:

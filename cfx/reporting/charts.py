@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cfx.metrics.statistics import FEWEST_PATIENTS, cluster_bootstrap
+from cfx.metrics.statistics import FEWEST_PATIENTS, PatientBootstrap, interval
 from cfx.reporting.style import BINS, INK, QUIET, new_figure, tidy
 
 EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -32,13 +32,15 @@ def validity_curve(table: pd.DataFrame) -> pd.DataFrame:
     known = table.dropna(subset=["p_before", "target", "p_after"])
     known = known.assign(bin=source_bins(known["p_before"]), target=known["target"].round(4))
     points = []
-    for (number, target), rows in known.groupby(["bin", "target"]):
-        patients = rows["patient_id"]
-        count = patients.nunique()
-        mean, low, high = cluster_bootstrap(rows["p_after"].to_numpy(dtype=float), patients.to_numpy())
-        if count < FEWEST_PATIENTS:
-            low = high = float("nan")
-        points.append((number, target, mean, low, high, count))
+    for number, rows in known.groupby("bin"):
+        patients = rows["patient_id"].to_numpy(dtype=str)
+        bootstrap = PatientBootstrap(patients)
+        for target in np.unique(rows["target"]):
+            asked = rows["target"].to_numpy() == target
+            mean, samples = bootstrap.mean(np.where(asked, rows["p_after"].to_numpy(dtype=float), np.nan))
+            count = len(np.unique(patients[asked]))
+            low, high = interval(samples) if count >= FEWEST_PATIENTS else (np.nan, np.nan)
+            points.append((number, target, mean, low, high, count))
     return pd.DataFrame(points, columns=["bin", "target", "mean", "low", "high", "n_patients"])
 
 
