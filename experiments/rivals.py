@@ -88,7 +88,10 @@ def beside(metrics: Mapping[str, Any]) -> dict[str, Any]:
                 name: metrics["clinical"]["ctr"][group][name]
                 for name in ("shift_net", "moved_right", "thorax_change")
             },
-            "same_patient": (metrics["identity"]["reidentification"][group] or {}).get("same_patient"),
+            **{
+                name: (metrics["identity"]["reidentification"][group] or {}).get(name)
+                for name in ("same_patient", "same_patient_ceiling", "same_patient_chance")
+            },
         }
         for group in (UP, DOWN)
     }
